@@ -1,0 +1,11 @@
+//! Test support for kiln: gradient checks, closeness, conformance suites.
+//!
+//! Only a development dependency. The suites take closures, so that this crate depends on no method.
+
+pub mod closeness;
+pub mod gradient;
+pub mod loss_suite;
+pub mod optimizer_suite;
+
+pub use closeness::{assert_close, assert_near, values};
+pub use gradient::{check_gradient, gradient};

@@ -1,0 +1,59 @@
+//! Readers for standard formats, embedded sets, splits and augmentation.
+//!
+//! [`open`] takes the name of a known set (`digits`, `mnist`, `iris`, ...) or a file or folder of the user's own
+//! and gives [`Splits`]: training, validation and test rows as [`ArrayDataset`]s, and the [`Preprocessing`] that was
+//! fitted on the training rows and can be applied to new ones.
+//!
+//! ```
+//! use kiln_data::{DataDir, OpenOptions, open};
+//!
+//! let splits = open("digits", &DataDir::find(None), &OpenOptions::default())?;
+//! assert_eq!(splits.train.input_shape(), &[1, 8, 8]);
+//! assert_eq!(splits.train.num_classes(), 10);
+//! # Ok::<(), kiln_data::DataError>(())
+//! ```
+
+mod array;
+mod array_dataset;
+pub mod augment;
+pub mod catalogue;
+pub mod cifar;
+mod contact_sheet;
+mod data_dir;
+pub mod delimited;
+mod delimited_block;
+mod digits;
+mod error;
+pub mod fetch;
+mod file_bytes;
+pub mod idx;
+pub mod image_folder;
+mod nearest;
+pub mod numpy;
+mod open;
+mod open_arrays;
+mod open_folder;
+mod open_like;
+mod open_table;
+pub mod parquet_file;
+mod preprocessing;
+pub mod split;
+mod summary;
+mod table;
+mod table_encoding;
+pub mod tensors;
+pub mod text;
+
+pub use array::{Array, ArrayKind};
+pub use array_dataset::{ArrayDataset, Example, Target, Targets};
+pub use contact_sheet::contact_sheet;
+pub use data_dir::DataDir;
+pub use error::DataError;
+pub use fetch::fetch;
+pub use nearest::nearest;
+pub use open::{OpenOptions, Splits, Task, open};
+pub use open_like::open_like;
+pub use preprocessing::{ColumnEncoder, InputEncoding, Preprocessing, TargetEncoding};
+pub use split::SplitOptions;
+pub use summary::{FeatureSummary, SplitSummary, Summary};
+pub use table::{Cells, Column, MISSING, Table};

@@ -1,0 +1,374 @@
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::catalogue::{self, Entry, Kind};
+use crate::delimited::{self, DelimitedOptions};
+use crate::error::listed;
+use crate::image_folder::{self, PictureShape};
+use crate::open_folder::{self, Parts};
+use crate::parquet_file::{self, ParquetData};
+use crate::split::{self, Held};
+use crate::{ArrayDataset, DataDir, DataError, Preprocessing, SplitOptions, digits, open_arrays, open_table};
+
+/// Training, validation and test rows of one data set.
+#[derive(Debug, Clone)]
+pub struct Splits {
+    /// Name of the set, or the path that was opened.
+    pub name: String,
+    /// Rows to learn from.
+    pub train: ArrayDataset,
+    /// Rows to choose settings by; empty where [`SplitOptions::validation`] is 0.
+    pub validation: ArrayDataset,
+    /// Rows to report on.
+    pub test: ArrayDataset,
+    /// What was fitted on the training rows.
+    pub preprocessing: Preprocessing,
+}
+
+/// What to predict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Task {
+    /// A class.
+    Classify,
+    /// One or several numbers.
+    Regress,
+}
+
+/// How a set is read.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OpenOptions {
+    /// Target column of a table, or several for regression, separated by commas; `None` is the set's own, or the
+    /// last column.
+    pub target: Option<String>,
+    /// Class or number; `None` decides by the target: text, or whole numbers with at most 20 different values, are
+    /// classes.
+    pub task: Option<Task>,
+    /// Whether number columns of tables get mean 0 and standard deviation 1 over the training rows.
+    pub standardise: bool,
+    /// Fractions and seed of the splits.
+    pub split: SplitOptions,
+    /// At most this many training rows, chosen at random (by class, in proportion).
+    pub max_train: Option<usize>,
+    /// Height and width to which the pictures of a folder are resized; `None` needs pictures of one size.
+    pub image_size: Option<(usize, usize)>,
+}
+
+impl Default for OpenOptions {
+    fn default() -> Self {
+        Self {
+            target: None,
+            task: None,
+            standardise: true,
+            split: SplitOptions::default(),
+            max_train: None,
+            image_size: None,
+        }
+    }
+}
+
+/// Opens a known set by its name, or the user's own file or folder.
+///
+/// A known name wins over a file of the same name in the current folder; write `./name` for the file. Read are: CSV,
+/// TSV and Parquet tables; a CSV of `path,label`; `.npy`, `.npz` and `.safetensors` arrays; folders with IDX files,
+/// CIFAR records, Parquet files of pictures, a subfolder a class, or `train`, `validation` and `test` parts of any of
+/// these.
+///
+/// # Errors
+/// Any [`DataError`]: the file is missing or malformed, a name is unknown, a split would be empty, ...
+pub fn open(source: &str, dir: &DataDir, options: &OpenOptions) -> Result<Splits, DataError> {
+    options.split.check()?;
+    if let Some(entry) = catalogue::find(source) {
+        return open_entry(entry, dir, options);
+    }
+    let path = locate(source, dir)?;
+    open_path(source, &path, &[], options)
+}
+
+/// The user's own file or folder, or a set of the data directory that the catalogue does not list.
+pub(crate) fn locate(source: &str, dir: &DataDir) -> Result<PathBuf, DataError> {
+    let path = Path::new(source);
+    let looks_like_path = source.contains(std::path::MAIN_SEPARATOR) || path.extension().is_some();
+    match dir.path(source) {
+        _ if !source.is_empty() && path.exists() => Ok(path.to_owned()),
+        Ok(found) => Ok(found),
+        Err(_) if looks_like_path => {
+            Err(DataError::io(path, std::io::Error::new(std::io::ErrorKind::NotFound, "no such file or folder")))
+        }
+        Err(unknown) => Err(unknown),
+    }
+}
+
+fn open_entry(entry: &Entry, dir: &DataDir, options: &OpenOptions) -> Result<Splits, DataError> {
+    match entry.kind {
+        Kind::Embedded => {
+            let (data, preprocessing) = digits::read()?;
+            divide(entry.name, data, None, None, preprocessing, options)
+        }
+        Kind::Table { target, chronological } => {
+            let mut options = options.clone();
+            options.target = options.target.or_else(|| target.map(str::to_owned));
+            options.split.chronological |= chronological;
+            open_path(entry.name, &entry.locate(dir)?, &[], &options)
+        }
+        Kind::Images { classes } => open_path(entry.name, &entry.locate(dir)?, classes, options),
+        Kind::Text => Err(DataError::InvalidOption {
+            option: "data",
+            value: entry.name.to_owned(),
+            allowed: "running text is for language models; rows and classes are needed here".to_owned(),
+        }),
+    }
+}
+
+impl Entry {
+    /// The table's file or the pictures' folder.
+    ///
+    /// # Errors
+    /// [`DataError::NotHere`] with what to do.
+    pub fn locate(&self, dir: &DataDir) -> Result<PathBuf, DataError> {
+        let found = match self.kind {
+            Kind::Images { .. } => dir.get(format!("images/{}", self.name)),
+            _ => self.files.first().and_then(|file| dir.get(file.path)),
+        };
+        found.ok_or_else(|| DataError::NotHere {
+            name: self.name.to_owned(),
+            file: self.files.first().map_or_else(|| format!("images/{}", self.name), |file| file.path.to_owned()),
+            searched: dir.shown(),
+            hint: match self.hub {
+                Some(_) => format!("`kiln data fetch {}` downloads it", self.name),
+                None => self.hint.to_owned(),
+            },
+        })
+    }
+}
+
+fn open_path(name: &str, path: &Path, classes: &[&str], options: &OpenOptions) -> Result<Splits, DataError> {
+    if path.is_dir() {
+        return open_folder::open(name, path, classes, options);
+    }
+    let picture_shape = PictureShape { size: options.image_size, channels: None };
+    match Format::of(path) {
+        Some(Format::Delimited) if image_folder::is_list(path) => {
+            let part = open_folder::Part::pictures(image_folder::read_list(path, picture_shape)?);
+            open_folder::finish(name, path, Parts::whole(part), options)
+        }
+        Some(Format::Delimited) => {
+            let table = delimited::read(path, DelimitedOptions::default())?;
+            open_table::open(name, table, None, None, options)
+        }
+        Some(Format::Parquet) => match parquet_file::read(path)? {
+            ParquetData::Table(table) => open_table::open(name, table, None, None, options),
+            ParquetData::Pictures(pictures) => {
+                open_folder::finish(name, path, Parts::whole(open_folder::Part::pictures(pictures)), options)
+            }
+        },
+        Some(Format::Cifar) => {
+            let part = open_folder::Part::records(path, classes)?;
+            open_folder::finish(name, path, Parts::whole(part), options)
+        }
+        Some(Format::Arrays) => open_arrays::open(name, path, options),
+        Some(Format::Idx) => {
+            // The parent of a bare file name is the empty path, which no system opens.
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            open_folder::open(name, folder, classes, options)
+        }
+        None => Err(DataError::malformed(
+            path,
+            "",
+            "a file of an unknown kind",
+            "a name ending in .csv, .tsv, .parquet, .npy, .npz, .safetensors, .bin, -idx3-ubyte (or .gz of these)",
+        )),
+    }
+}
+
+/// What the name of a file says about its contents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    Delimited,
+    Parquet,
+    Arrays,
+    Cifar,
+    Idx,
+}
+
+impl Format {
+    pub(crate) fn of(path: &Path) -> Option<Self> {
+        let name = image_folder::file_name(path).to_lowercase();
+        let name = name.strip_suffix(".gz").unwrap_or(&name);
+        let ends = |endings: &[&str]| endings.iter().any(|ending| name.ends_with(ending));
+        if ends(&[".csv", ".tsv", ".data"]) {
+            Some(Self::Delimited)
+        } else if ends(&[".parquet", ".pq"]) {
+            Some(Self::Parquet)
+        } else if ends(&[".npy", ".npz", ".safetensors"]) {
+            Some(Self::Arrays)
+        } else if ends(&[".bin"]) {
+            Some(Self::Cifar)
+        } else if name.contains("-idx") || name.contains(".idx") {
+            Some(Self::Idx)
+        } else {
+            None
+        }
+    }
+}
+
+/// Cuts the splits that a set does not bring itself.
+pub(crate) fn divide(
+    name: &str,
+    data: ArrayDataset,
+    validation: Option<ArrayDataset>,
+    test: Option<ArrayDataset>,
+    preprocessing: Preprocessing,
+    options: &OpenOptions,
+) -> Result<Splits, DataError> {
+    let labels =
+        data.is_classification().then(|| data.labels().into_iter().map(|label| label as u32).collect::<Vec<u32>>());
+    let cut = cut(labels.as_deref(), data.len(), validation.is_some(), test.is_some(), options)?;
+    let splits = Splits {
+        name: name.to_owned(),
+        train: data.select(&cut.train),
+        validation: validation.unwrap_or_else(|| data.select(&cut.validation)),
+        test: test.unwrap_or_else(|| data.select(&cut.test)),
+        preprocessing,
+    };
+    check(&splits, options)?;
+    Ok(splits)
+}
+
+/// Row numbers of the splits.
+pub(crate) struct Cut {
+    pub train: Vec<usize>,
+    pub validation: Vec<usize>,
+    pub test: Vec<usize>,
+}
+
+/// Divides the rows of a set; `labels` are the classes, for classification.
+pub(crate) fn cut(
+    labels: Option<&[u32]>,
+    rows: usize,
+    has_validation: bool,
+    has_test: bool,
+    options: &OpenOptions,
+) -> Result<Cut, DataError> {
+    let hold_back = |rows: &[usize], fraction: f64, step: u64| {
+        let seed = options.split.seed.wrapping_mul(3).wrapping_add(step);
+        let Held { kept, held } = match labels {
+            _ if options.split.chronological && step < 2 => split::last(rows.len(), fraction),
+            Some(labels) => split::stratified(&rows.iter().map(|&row| labels[row]).collect::<Vec<_>>(), fraction, seed),
+            None => split::random(rows.len(), fraction, seed),
+        };
+        let take = |chosen: Vec<usize>| chosen.into_iter().map(|at| rows[at]).collect::<Vec<usize>>();
+        (take(kept), take(held))
+    };
+    let all: Vec<usize> = (0..rows).collect();
+    let (train, test) = if has_test { (all, Vec::new()) } else { hold_back(&all, options.split.test, 0) };
+    let (mut train, validation) =
+        if has_validation { (train, Vec::new()) } else { hold_back(&train, options.split.validation, 1) };
+    if let Some(most) = options.max_train.filter(|&most| most < train.len()) {
+        train = hold_back(&train, 1.0 - most as f64 / train.len() as f64, 2).0;
+        if train.len() > most {
+            let mut chosen = split::permutation(train.len(), options.split.seed);
+            chosen.truncate(most);
+            chosen.sort_unstable();
+            train = chosen.into_iter().map(|at| train[at]).collect();
+        }
+    }
+    let empty = |split: &'static str, fraction: f64| DataError::EmptySplit {
+        split,
+        rows,
+        detail: format!("of which a fraction of {fraction} was asked for"),
+    };
+    if train.is_empty() {
+        return Err(DataError::EmptySplit { split: "training", rows, detail: "none of them left for training".into() });
+    }
+    if !has_test && test.is_empty() && options.split.test > 0.0 {
+        return Err(empty("test", options.split.test));
+    }
+    if !has_validation && validation.is_empty() && options.split.validation > 0.0 {
+        return Err(empty("validation", options.split.validation));
+    }
+    Ok(Cut { train, validation, test })
+}
+
+/// Refuses parts of different shapes, one class only, and classes that only the other parts have.
+pub(crate) fn check(splits: &Splits, options: &OpenOptions) -> Result<(), DataError> {
+    let train = &splits.train;
+    for (name, part) in [("validation", &splits.validation), ("test", &splits.test)] {
+        if part.input_shape() != train.input_shape() {
+            let expected = format!("{:?} as in the training rows", train.input_shape());
+            return Err(DataError::shape(format!("{name} rows"), format!("{:?}", part.input_shape()), expected));
+        }
+    }
+    if !train.is_classification() {
+        return Ok(());
+    }
+    let counts = train.class_counts();
+    if counts.iter().filter(|&&count| count > 0).count() < 2 {
+        let class = counts.iter().position(|&count| count > 0).unwrap_or(0);
+        return Err(DataError::OneClass {
+            source_name: splits.name.clone(),
+            class: train.class_names()[class].clone(),
+        });
+    }
+    if options.max_train.is_some() {
+        return Ok(());
+    }
+    for part in [&splits.validation, &splits.test] {
+        for row in 0..part.len() {
+            if counts[part.label(row)] == 0 {
+                let names = || train.class_names().iter().map(String::as_str);
+                let known = || names().zip(&counts).filter(|(_, count)| **count > 0).map(|(name, _)| name);
+                let label = part.class_names()[part.label(row)].clone();
+                return Err(DataError::UnknownLabel {
+                    path: splits.name.clone().into(),
+                    place: String::new(),
+                    nearest: None,
+                    known: listed(known()),
+                    label,
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_are_scaled_divided_by_class_and_the_same_every_time() {
+        let dir = DataDir::find(None);
+        let splits = open("digits", &dir, &OpenOptions::default()).unwrap();
+        assert_eq!(splits.train.len() + splits.validation.len() + splits.test.len(), 1797);
+        assert!((357..=362).contains(&splits.test.len()), "{}", splits.test.len());
+        assert!(splits.test.class_counts().iter().all(|&count| (34..=38).contains(&count)));
+        let largest = splits.train.row(0).iter().copied().fold(0.0, f32::max);
+        assert!(largest > 0.5 && largest <= 1.0);
+        let again = open("digits", &dir, &OpenOptions::default()).unwrap();
+        assert_eq!(splits.test.row(17), again.test.row(17));
+    }
+
+    #[test]
+    fn the_number_of_training_rows_can_be_bounded() {
+        let options = OpenOptions { max_train: Some(100), ..OpenOptions::default() };
+        let splits = open("digits", &DataDir::find(None), &options).unwrap();
+        assert!((95..=100).contains(&splits.train.len()));
+        assert!(splits.train.class_counts().iter().all(|&count| count >= 9));
+    }
+
+    #[test]
+    fn a_fraction_that_leaves_nothing_is_refused() {
+        let mut options = OpenOptions::default();
+        options.split.test = 1.5;
+        let message = open("digits", &DataDir::find(None), &options).unwrap_err().to_string();
+        assert!(message.starts_with("split.test = 1.5"), "{message}");
+        options.split.test = 1e-6;
+        assert!(matches!(
+            open("digits", &DataDir::find(None), &options),
+            Err(DataError::EmptySplit { split: "test", .. })
+        ));
+    }
+}

@@ -1,0 +1,297 @@
+//! From the columns of a table to features and targets, by encoders fitted on training rows.
+
+use rayon::prelude::*;
+
+use crate::error::listed;
+use crate::preprocessing::{ColumnEncoder, InputEncoding, TargetEncoding};
+use crate::table::{Cells, Column, MISSING, Table};
+use crate::{DataError, Preprocessing, Targets, Task, nearest};
+
+/// At most this many levels of a feature column become one-hot features.
+const MAX_ONE_HOT: usize = 1000;
+/// Whole-number targets with at most this many different values are classes unless the user says otherwise.
+const MAX_WHOLE_CLASSES: usize = 20;
+
+/// Decides on the kind of the targets and, for classes, their names.
+pub(crate) fn fit_targets(table: &Table, columns: &[String], task: Option<Task>) -> Result<TargetEncoding, DataError> {
+    for column in columns {
+        table.column(column)?;
+    }
+    let several = || DataError::InvalidOption {
+        option: "target",
+        value: columns.join(","),
+        allowed: "classification needs one target column".into(),
+    };
+    let [name] = columns else {
+        return if task == Some(Task::Classify) { Err(several()) } else { values(table, columns) };
+    };
+    let column = table.column(name)?;
+    match (&column.cells, task) {
+        (Cells::Text { levels, .. }, None | Some(Task::Classify)) => classes(name, levels.clone()),
+        (Cells::Text { codes, levels }, Some(Task::Regress)) => {
+            let row = codes.iter().position(|&code| code != MISSING).unwrap_or(0);
+            let found = levels.first().map_or_else(|| "text".to_owned(), |level| format!("`{level}`"));
+            Err(DataError::malformed(&table.path, table.place(row, name), found, "a number, for regression"))
+        }
+        (Cells::Numbers(_), Some(Task::Regress)) => values(table, columns),
+        (Cells::Numbers(values_of), task) => {
+            let mut distinct: Vec<f32> = values_of.iter().copied().filter(|value| !value.is_nan()).collect();
+            let whole = distinct.iter().all(|value| value.fract() == 0.0 && value.abs() < 1e7);
+            distinct.sort_unstable_by(f32::total_cmp);
+            distinct.dedup();
+            match task {
+                Some(_) if !whole || distinct.len() > 1 << 16 => {
+                    let found = format!("{} different numbers", distinct.len());
+                    let expected = "text or whole numbers, for classes";
+                    Err(DataError::malformed(&table.path, format!("column {name}"), found, expected))
+                }
+                None if !whole || distinct.len() > MAX_WHOLE_CLASSES => values(table, columns),
+                _ => classes(name, distinct.into_iter().map(|value| format!("{}", value as i64)).collect()),
+            }
+        }
+    }
+}
+
+fn classes(column: &str, names: Vec<String>) -> Result<TargetEncoding, DataError> {
+    Ok(TargetEncoding::Classes { column: Some(column.to_owned()), names })
+}
+
+fn values(table: &Table, columns: &[String]) -> Result<TargetEncoding, DataError> {
+    for name in columns {
+        if let Cells::Text { levels, .. } = &table.column(name)?.cells {
+            let found = format!("text such as `{}`", levels.first().map_or("", String::as_str));
+            return Err(DataError::malformed(&table.path, format!("column {name}"), found, "numbers, for regression"));
+        }
+    }
+    Ok(TargetEncoding::Values { columns: columns.to_vec() })
+}
+
+/// Fits encoders of all columns that are not targets on the given rows.
+pub(crate) fn fit_inputs(
+    table: &Table,
+    targets: &TargetEncoding,
+    training_rows: &[usize],
+    standardise: bool,
+) -> Result<InputEncoding, DataError> {
+    let is_target = |name: &str| match targets {
+        TargetEncoding::Classes { column, .. } => column.as_deref() == Some(name),
+        TargetEncoding::Values { columns } => columns.iter().any(|column| column == name),
+    };
+    let features: Vec<&Column> = table.columns.iter().filter(|column| !is_target(&column.name)).collect();
+    if features.is_empty() {
+        let found = "no column besides the target";
+        return Err(DataError::malformed(&table.path, "", found, "at least one feature column"));
+    }
+    let columns: Result<Vec<_>, _> =
+        features.par_iter().map(|column| fit_column(table, column, training_rows, standardise)).collect();
+    Ok(InputEncoding::Table { columns: columns? })
+}
+
+fn fit_column(table: &Table, column: &Column, rows: &[usize], standardise: bool) -> Result<ColumnEncoder, DataError> {
+    let name = column.name.clone();
+    match &column.cells {
+        Cells::Numbers(values) => {
+            let present = || rows.iter().map(|&row| f64::from(values[row])).filter(|value| !value.is_nan());
+            let count = present().count().max(1) as f64;
+            let mean = present().sum::<f64>() / count;
+            let variance = present().map(|value| (value - mean).powi(2)).sum::<f64>() / count;
+            let deviation = variance.sqrt() as f32;
+            let deviation = if deviation.is_finite() && deviation > 0.0 { deviation } else { 1.0 };
+            Ok(ColumnEncoder::Number { name, mean: mean as f32, deviation, standardise })
+        }
+        Cells::Text { codes, levels } => {
+            let mut seen = vec![false; levels.len()];
+            rows.iter().map(|&row| codes[row]).filter(|&code| code != MISSING).for_each(|code| {
+                seen[code as usize] = true;
+            });
+            let levels: Vec<String> =
+                levels.iter().zip(seen).filter(|(_, seen)| *seen).map(|(level, _)| level.clone()).collect();
+            if levels.len() > MAX_ONE_HOT {
+                let found = format!("{} different texts, such as `{}`", levels.len(), levels[0]);
+                let expected = format!("numbers, or at most {MAX_ONE_HOT} categories; leave the column out");
+                return Err(DataError::malformed(&table.path, format!("column {name}"), found, expected));
+            }
+            // A column whose training rows are all missing carries nothing, but keeps its place.
+            let levels = if levels.is_empty() { vec![String::new()] } else { levels };
+            Ok(ColumnEncoder::Category { name, levels })
+        }
+    }
+}
+
+/// Features of all rows, `[rows, features]`, and their names.
+pub(crate) fn encode_inputs(table: &Table, columns: &[ColumnEncoder]) -> Result<(Vec<f32>, Vec<String>), DataError> {
+    let names: Vec<String> = columns.iter().flat_map(ColumnEncoder::feature_names).collect();
+    let width = names.len();
+    let sources: Vec<Source<'_>> =
+        columns.iter().map(|encoder| Source::new(table, encoder)).collect::<Result<_, _>>()?;
+    let total = width.checked_mul(table.rows).filter(|&total| total < isize::MAX as usize / 4).ok_or_else(|| {
+        DataError::shape("encoded table", format!("{} x {width}", table.rows), "a table that fits in memory")
+    })?;
+    let mut inputs = vec![0.0; total];
+    let rows_a_chunk = 1024;
+    inputs.par_chunks_mut(width * rows_a_chunk).enumerate().for_each(|(chunk, rows)| {
+        for (row, features) in rows.chunks_exact_mut(width).enumerate() {
+            let row = chunk * rows_a_chunk + row;
+            let mut at = 0;
+            for source in &sources {
+                at += source.write(row, &mut features[at..]);
+            }
+        }
+    });
+    Ok((inputs, names))
+}
+
+/// A column with its encoder.
+enum Source<'t> {
+    Number {
+        values: &'t [f32],
+        shift: f32,
+        deviation: f32,
+        missing: f32,
+    },
+    /// Feature of each code of the table; `None` for a level that the training rows do not have.
+    Category {
+        codes: &'t [u32],
+        features: Vec<Option<usize>>,
+        width: usize,
+    },
+}
+
+impl<'t> Source<'t> {
+    fn new(table: &'t Table, encoder: &ColumnEncoder) -> Result<Self, DataError> {
+        let column = table.column(encoder.name())?;
+        match (encoder, &column.cells) {
+            (&ColumnEncoder::Number { mean, deviation, standardise, .. }, Cells::Numbers(values)) => {
+                Ok(if standardise {
+                    Self::Number { values, shift: mean, deviation, missing: 0.0 }
+                } else {
+                    Self::Number { values, shift: 0.0, deviation: 1.0, missing: mean }
+                })
+            }
+            (ColumnEncoder::Category { levels, .. }, Cells::Text { codes, levels: have }) => {
+                let features = have.iter().map(|level| levels.binary_search(level).ok()).collect();
+                Ok(Self::Category { codes, features, width: levels.len() })
+            }
+            // All cells are missing, which reads as numbers.
+            (ColumnEncoder::Category { levels, .. }, Cells::Numbers(values)) => {
+                match values.iter().position(|value| !value.is_nan()) {
+                    None => Ok(Self::Category { codes: &[], features: Vec::new(), width: levels.len() }),
+                    Some(row) => Err(DataError::malformed(
+                        &table.path,
+                        table.place(row, &column.name),
+                        values[row].to_string(),
+                        format!("a category, as in training: {}", listed(levels.iter().map(String::as_str))),
+                    )),
+                }
+            }
+            (ColumnEncoder::Number { .. }, Cells::Text { codes, levels }) => {
+                let row = codes.iter().position(|&code| code != MISSING).unwrap_or(0);
+                let found = codes.get(row).and_then(|&code| levels.get(code as usize)).map_or("", String::as_str);
+                let place = table.place(row, &column.name);
+                Err(DataError::malformed(&table.path, place, format!("`{found}`"), "a number, as in training"))
+            }
+        }
+    }
+
+    /// Writes the row's features to the front of `features` and says how many they are.
+    fn write(&self, row: usize, features: &mut [f32]) -> usize {
+        match self {
+            &Self::Number { values, shift, deviation, missing } => {
+                let value = values[row];
+                features[0] = if value.is_nan() { missing } else { (value - shift) / deviation };
+                1
+            }
+            Self::Category { codes, features: places, width } => {
+                let place = codes.get(row).and_then(|&code| places.get(code as usize)).copied().flatten();
+                if let Some(place) = place {
+                    features[place] = 1.0;
+                }
+                *width
+            }
+        }
+    }
+}
+
+/// Targets of all rows by a fitted encoding.
+///
+/// # Errors
+/// A missing target, or a label that the encoding does not know.
+pub(crate) fn encode_targets(table: &Table, encoding: &TargetEncoding) -> Result<Targets, DataError> {
+    match encoding {
+        TargetEncoding::Classes { column, names } => {
+            let column = table.column(column.as_deref().unwrap_or_default())?;
+            let labels: Result<Vec<u32>, DataError> = (0..table.rows)
+                .map(|row| {
+                    let label = label_text(&column.cells, row);
+                    let place = || table.place(row, &column.name);
+                    let label = label.ok_or_else(|| {
+                        DataError::malformed(&table.path, place(), "a missing target", "a class in every row")
+                    })?;
+                    position(names, &label).ok_or_else(|| DataError::UnknownLabel {
+                        path: table.path.clone(),
+                        place: place(),
+                        nearest: nearest(&label, names.iter().map(String::as_str)).map(str::to_owned),
+                        known: listed(names.iter().map(String::as_str)),
+                        label: label.into_owned(),
+                    })
+                })
+                .collect();
+            Ok(Targets::Classes { labels: labels?, names: names.clone() })
+        }
+        TargetEncoding::Values { columns } => {
+            let cells: Vec<&[f32]> = columns
+                .iter()
+                .map(|name| match &table.column(name)?.cells {
+                    Cells::Numbers(values) => Ok(values.as_slice()),
+                    Cells::Text { levels, .. } => {
+                        let found = format!("text such as `{}`", levels.first().map_or("", String::as_str));
+                        Err(DataError::malformed(&table.path, format!("column {name}"), found, "numbers"))
+                    }
+                })
+                .collect::<Result<_, _>>()?;
+            let mut values = Vec::with_capacity(table.rows * cells.len());
+            for row in 0..table.rows {
+                for (column, cells) in columns.iter().zip(&cells) {
+                    if cells[row].is_nan() {
+                        let expected = "a number in every row";
+                        let place = table.place(row, column);
+                        return Err(DataError::malformed(&table.path, place, "a missing target", expected));
+                    }
+                    values.push(cells[row]);
+                }
+            }
+            Ok(Targets::Values { values, names: columns.clone() })
+        }
+    }
+}
+
+fn label_text(cells: &Cells, row: usize) -> Option<std::borrow::Cow<'_, str>> {
+    match cells {
+        Cells::Text { codes, levels } => levels.get(codes[row] as usize).map(|level| level.as_str().into()),
+        Cells::Numbers(values) if values[row].is_nan() => None,
+        Cells::Numbers(values) if values[row].fract() == 0.0 && values[row].abs() < 1e7 => {
+            Some((values[row] as i64).to_string().into())
+        }
+        Cells::Numbers(values) => Some(values[row].to_string().into()),
+    }
+}
+
+/// Class names are sorted as text or as numbers; a handful is searched from the front.
+fn position(names: &[String], label: &str) -> Option<u32> {
+    let found = if names.len() > 16 && names.is_sorted() {
+        names.binary_search_by(|name| name.as_str().cmp(label)).ok()
+    } else {
+        names.iter().position(|name| name == label)
+    };
+    found.map(|at| at as u32)
+}
+
+/// Targets of new rows, where the table has the target columns.
+pub(crate) fn targets_if_there(table: &Table, preprocessing: &Preprocessing) -> Result<Option<Targets>, DataError> {
+    let has = |name: &str| table.columns.iter().any(|column| column.name == name);
+    let there = match &preprocessing.targets {
+        TargetEncoding::Classes { column, .. } => column.as_deref().is_some_and(has),
+        TargetEncoding::Values { columns } => columns.iter().all(|column| has(column)),
+    };
+    there.then(|| encode_targets(table, &preprocessing.targets)).transpose()
+}

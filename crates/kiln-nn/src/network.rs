@@ -1,0 +1,309 @@
+//! Any classifier behind one face that takes flat rows.
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Activation, ConvNet, ConvNetConfig, InputShape, LeNet, LeNetConfig, Mlp, MlpConfig, MlpNorm, NetworkError, ResNet,
+    ResNetConfig, Shortcut, TokenPooling, VisionTransformer, VisionTransformerConfig, VisionTransformerSize,
+    parameter_count,
+};
+
+/// A classifier or regressor on flat rows; it knows the shape of its own inputs.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use kiln_nn::NetworkConfig;
+///
+/// let device = Device::flex();
+/// let network = NetworkConfig::lenet().init_seeded(&[1, 28, 28], 10, 1, &device)?;
+/// assert_eq!(network.forward(Tensor::zeros([4, 784], &device)).dims(), [4, 10]);
+/// # Ok::<(), kiln_nn::NetworkError>(())
+/// ```
+#[derive(Module, Debug)]
+#[allow(clippy::large_enum_variant)]
+pub enum Network {
+    /// Multi-layer perceptron.
+    Mlp(Mlp),
+    /// LeNet-like convnet.
+    LeNet(LeNet),
+    /// Small convnet with batch normalisation.
+    ConvNet(ConvNet),
+    /// Residual network.
+    ResNet(ResNet),
+    /// Vision transformer.
+    VisionTransformer(VisionTransformer),
+}
+
+/// Description of a [`Network`], but for the shape of the data. As TOML: `kind = "mlp"`, `hidden = [128]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum NetworkConfig {
+    /// Multi-layer perceptron, see [`MlpConfig`].
+    Mlp {
+        /// Widths of the hidden layers; none gives a linear model.
+        #[serde(default = "default_hidden")]
+        hidden: Vec<usize>,
+        /// Activation after every hidden layer.
+        #[serde(default)]
+        activation: Activation,
+        /// Probability of dropping a hidden unit, in `[0, 1)`.
+        #[serde(default)]
+        dropout: f64,
+        /// Normalisation of the hidden layers.
+        #[serde(default)]
+        norm: MlpNorm,
+    },
+    /// LeNet-like convnet, see [`LeNetConfig`]; kernels of 5x5, or of 3x3 for images below 12 pixels.
+    #[serde(rename = "lenet")]
+    LeNet {
+        /// Activation after every layer but the last.
+        #[serde(default)]
+        activation: Activation,
+    },
+    /// Three convolutions with batch normalisation, see [`ConvNetConfig`].
+    #[serde(rename = "convnet")]
+    ConvNet {
+        /// Channels of the three convolutions.
+        #[serde(default = "default_channels")]
+        channels: [usize; 3],
+        /// Activation after every convolution.
+        #[serde(default)]
+        activation: Activation,
+        /// Probability of dropping a feature, in `[0, 1)`.
+        #[serde(default)]
+        dropout: f64,
+    },
+    /// Residual network, see [`ResNetConfig`].
+    #[serde(rename = "resnet")]
+    ResNet {
+        /// 6n + 2 from 8 to 56, or 18 or 34.
+        #[serde(default = "default_depth")]
+        depth: usize,
+        /// How shortcuts change shape; by default padding for depths 6n + 2 and projection for 18 and 34.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        shortcut: Option<Shortcut>,
+        /// Channels of the first stage; by default 16 or, for depths 18 and 34, 64.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        width: Option<usize>,
+        /// Activation after every convolution and addition.
+        #[serde(default)]
+        activation: Activation,
+    },
+    /// Vision transformer, see [`VisionTransformerConfig`].
+    Vit {
+        /// Micro, tiny, small or base.
+        #[serde(default)]
+        size: VisionTransformerSize,
+        /// Side of a patch in pixels; by default one that suits the image.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        patch_size: Option<usize>,
+        /// What becomes of the tokens after the last block.
+        #[serde(default)]
+        pooling: TokenPooling,
+        /// Activation of the blocks' hidden layers.
+        #[serde(default = "default_vit_activation")]
+        activation: Activation,
+        /// Probability of dropping a value after every projection, in `[0, 1)`.
+        #[serde(default)]
+        dropout: f64,
+    },
+}
+
+fn default_hidden() -> Vec<usize> {
+    vec![128]
+}
+
+fn default_channels() -> [usize; 3] {
+    [32, 64, 128]
+}
+
+fn default_depth() -> usize {
+    20
+}
+
+fn default_vit_activation() -> Activation {
+    Activation::Gelu
+}
+
+impl NetworkConfig {
+    /// A multi-layer perceptron with ReLU.
+    pub fn mlp(hidden: impl Into<Vec<usize>>) -> Self {
+        Self::Mlp { hidden: hidden.into(), activation: Activation::Relu, dropout: 0.0, norm: MlpNorm::None }
+    }
+
+    /// A LeNet-like convnet with ReLU.
+    pub fn lenet() -> Self {
+        Self::LeNet { activation: Activation::Relu }
+    }
+
+    /// Three convolutions of 32, 64 and 128 channels with batch normalisation and ReLU.
+    pub fn conv_net() -> Self {
+        Self::ConvNet { channels: default_channels(), activation: Activation::Relu, dropout: 0.0 }
+    }
+
+    /// A residual network with ReLU: 6n + 2 layers from 8 to 56, or 18 or 34.
+    pub fn resnet(depth: usize) -> Self {
+        Self::ResNet { depth, shortcut: None, width: None, activation: Activation::Relu }
+    }
+
+    /// A micro vision transformer with a class token.
+    pub fn vit() -> Self {
+        Self::Vit {
+            size: VisionTransformerSize::Micro,
+            patch_size: None,
+            pooling: TokenPooling::ClassToken,
+            activation: Activation::Gelu,
+            dropout: 0.0,
+        }
+    }
+
+    /// The network's name in files and on the command line, such as `mlp`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Mlp { .. } => "mlp",
+            Self::LeNet { .. } => "lenet",
+            Self::ConvNet { .. } => "convnet",
+            Self::ResNet { .. } => "resnet",
+            Self::Vit { .. } => "vit",
+        }
+    }
+
+    /// A network for inputs of `input_shape` (`[features]` or `[channels, height, width]`) with weights from the
+    /// device's generator.
+    ///
+    /// # Errors
+    /// [`NetworkError`] where the network cannot take such inputs or a setting is out of range.
+    pub fn init(&self, input_shape: &[usize], num_outputs: usize, device: &Device) -> Result<Network, NetworkError> {
+        self.build(input_shape, num_outputs, None, device)
+    }
+
+    /// A network with the weights of `seed`: the same on every platform and from any thread.
+    ///
+    /// # Errors
+    /// Those of [`NetworkConfig::init`].
+    pub fn init_seeded(
+        &self,
+        input_shape: &[usize],
+        num_outputs: usize,
+        seed: u64,
+        device: &Device,
+    ) -> Result<Network, NetworkError> {
+        self.build(input_shape, num_outputs, Some(seed), device)
+    }
+
+    fn build(
+        &self,
+        input_shape: &[usize],
+        num_outputs: usize,
+        seed: Option<u64>,
+        device: &Device,
+    ) -> Result<Network, NetworkError> {
+        let shape = InputShape::from(input_shape);
+        macro_rules! init {
+            ($config:expr) => {{
+                let config = $config;
+                match seed {
+                    Some(seed) => config.init_seeded(seed, device),
+                    None => config.init(device),
+                }
+            }};
+        }
+        match self {
+            Self::Mlp { hidden, activation, dropout, norm } => init!(
+                MlpConfig::new(shape.num_features(), hidden.clone(), num_outputs)
+                    .with_activation(*activation)
+                    .with_dropout(*dropout)
+                    .with_norm(*norm)
+            )
+            .map(Network::Mlp),
+            Self::LeNet { activation } => {
+                let image = shape.as_image("LeNet")?;
+                init!(LeNetConfig::for_image(image, num_outputs).with_activation(*activation)).map(Network::LeNet)
+            }
+            Self::ConvNet { channels, activation, dropout } => init!(
+                ConvNetConfig::new(shape.as_image("ConvNet")?, num_outputs)
+                    .with_channels(*channels)
+                    .with_activation(*activation)
+                    .with_dropout(*dropout)
+            )
+            .map(Network::ConvNet),
+            Self::ResNet { depth, shortcut, width, activation } => init!(
+                ResNetConfig::new(*depth, shape.as_image("ResNet")?, num_outputs)
+                    .with_shortcut(*shortcut)
+                    .with_width(*width)
+                    .with_activation(*activation)
+            )
+            .map(Network::ResNet),
+            Self::Vit { size, patch_size, pooling, activation, dropout } => {
+                let image = shape.as_image("a vision transformer")?;
+                let mut config = VisionTransformerConfig::of_size(*size, image, num_outputs)
+                    .with_pooling(*pooling)
+                    .with_activation(*activation)
+                    .with_dropout(*dropout);
+                if let Some(patch_size) = patch_size {
+                    config.patch_size = *patch_size;
+                }
+                init!(config).map(Network::VisionTransformer)
+            }
+        }
+    }
+}
+
+impl Network {
+    /// The penultimate representation.
+    ///
+    /// # Shapes
+    /// - `inputs`: `[batch_size, num_features]`, images flattened channel by channel, row by row
+    /// - output: `[batch_size, feature width]`
+    pub fn features(&self, inputs: Tensor<2>) -> Tensor<2> {
+        match self {
+            Self::Mlp(network) => network.features(inputs),
+            Self::LeNet(network) => network.features(images(inputs, network.image_shape())),
+            Self::ConvNet(network) => network.features(images(inputs, network.image_shape())),
+            Self::ResNet(network) => network.features(images(inputs, network.image_shape())),
+            Self::VisionTransformer(network) => network.features(images(inputs, network.image_shape())),
+        }
+    }
+
+    /// The outputs, from features.
+    ///
+    /// # Shapes
+    /// - `features`: `[batch_size, feature width]`
+    /// - output: `[batch_size, num_outputs]`
+    pub fn head(&self, features: Tensor<2>) -> Tensor<2> {
+        match self {
+            Self::Mlp(network) => network.head(features),
+            Self::LeNet(network) => network.head(features),
+            Self::ConvNet(network) => network.head(features),
+            Self::ResNet(network) => network.head(features),
+            Self::VisionTransformer(network) => network.head(features),
+        }
+    }
+
+    /// `head(features(inputs))`.
+    ///
+    /// # Shapes
+    /// - `inputs`: `[batch_size, num_features]`
+    /// - output: `[batch_size, num_outputs]`
+    pub fn forward(&self, inputs: Tensor<2>) -> Tensor<2> {
+        self.head(self.features(inputs))
+    }
+
+    /// Number of trainable values.
+    pub fn num_parameters(&self) -> usize {
+        parameter_count(self)
+    }
+}
+
+/// Flat rows as images.
+fn images(rows: Tensor<2>, [channels, height, width]: [usize; 3]) -> Tensor<4> {
+    let [batch_size, num_features] = rows.dims();
+    assert_eq!(
+        num_features,
+        channels * height * width,
+        "rows of {num_features} values are not images of shape [{channels}, {height}, {width}]"
+    );
+    rows.reshape([batch_size, channels, height, width])
+}

@@ -1,0 +1,194 @@
+//! The usual losses of adversarial training, to compare with: PGD adversarial training and TRADES.
+
+use burn::config::Config;
+use burn::tensor::{Int, Tensor, activation::log_softmax};
+
+use crate::attack::{Ascent, AttackObjective, Perturbation, PerturbationConfig, Pgd, PgdConfig, Search};
+use crate::comp_sum::{AdversarialOutput, CompSumLoss};
+use crate::error::require;
+use crate::{ClassificationLoss, LossError};
+
+/// Configuration of [`TradesLoss`].
+#[derive(Config, Debug)]
+pub struct TradesLossConfig {
+    /// How far and by which steps the inner ascent may move.
+    pub perturbation: PerturbationConfig,
+    /// Weight `1 / lambda` of the robust term, not negative.
+    #[config(default = 6.0)]
+    pub beta: f64,
+}
+
+impl TradesLossConfig {
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// [`LossError::Setting`] for a negative beta, and as [`PerturbationConfig::init`].
+    pub fn init(&self) -> Result<TradesLoss, LossError> {
+        require(self.beta >= 0.0 && self.beta.is_finite(), "trades", "beta", self.beta, "finite and not negative")?;
+        Ok(TradesLoss { perturbation: self.perturbation.init("trades")?, beta: self.beta })
+    }
+}
+
+/// TRADES: cross-entropy on clean inputs plus the divergence of the predictions within a ball around them.
+///
+/// ```text
+/// L = -log softmax(s(x))_y + beta max_{||x' - x|| <= gamma} KL( softmax(s(x)) || softmax(s(x')) )
+/// ```
+///
+/// Source: arXiv 1901.08573, equation 5.
+#[derive(Debug, Clone)]
+pub struct TradesLoss {
+    perturbation: Perturbation,
+    beta: f64,
+}
+
+impl TradesLoss {
+    /// Mean loss of a batch.
+    ///
+    /// `frozen` is the same model with parameters that do not require gradients, for the ascent; `model` itself is right,
+    /// but slower.
+    ///
+    /// # Shapes
+    /// - `model`, `frozen`: `[batch_size, ...]` to logits `[batch_size, num_classes]`
+    /// - `inputs`: `[batch_size, ...]`
+    /// - `targets`: `[batch_size]`, in `0..num_classes`
+    pub fn forward<const D: usize>(
+        &self,
+        model: &impl Fn(Tensor<D>) -> Tensor<2>,
+        frozen: &impl Fn(Tensor<D>) -> Tensor<2>,
+        inputs: Tensor<D>,
+        targets: Tensor<1, Int>,
+        seed: u64,
+    ) -> AdversarialOutput<D> {
+        let scores = model(inputs.clone());
+        let clean = log_softmax(scores.clone(), 1);
+        let fixed = clean.clone().inner();
+        let objective = |moved: Tensor<2>| divergence(fixed.clone(), log_softmax(moved, 1));
+        let ascent = Ascent { perturbation: &self.perturbation, model: frozen, objective, search: Search::Last };
+        let adversarial = ascent.run(inputs, seed);
+        let smooth = divergence(clean, log_softmax(model(adversarial.clone()), 1)).mean();
+        let base = CompSumLoss::logistic().forward(scores, targets);
+        AdversarialOutput {
+            base: base.clone().inner(),
+            smooth: smooth.clone().inner(),
+            loss: base + smooth * self.beta,
+            adversarial,
+        }
+    }
+}
+
+/// `KL(p || q)` of each example, from `log p` and `log q`, `[batch_size, num_classes]` to `[batch_size]`.
+fn divergence(log_p: Tensor<2>, log_q: Tensor<2>) -> Tensor<1> {
+    (log_p.clone().exp() * (log_p - log_q)).sum_dim(1).squeeze_dim::<1>(1)
+}
+
+/// PGD adversarial training: a loss on the inputs that an attack on the cross-entropy has found.
+///
+/// ```text
+/// L = l( s(x'), y )        x' = argmax_{||x' - x|| <= gamma} -log softmax(s(x'))_y
+/// ```
+///
+/// Source: arXiv 1706.06083, equation 2.1.
+#[derive(Debug, Clone)]
+pub struct PgdTraining<L = CompSumLoss> {
+    attack: Pgd,
+    loss: L,
+}
+
+impl PgdTraining {
+    /// With cross-entropy as the loss.
+    ///
+    /// # Errors
+    /// [`LossError::Setting`] as [`PerturbationConfig::init`].
+    pub fn new(perturbation: PerturbationConfig) -> Result<Self, LossError> {
+        Self::with_loss(perturbation, CompSumLoss::logistic())
+    }
+}
+
+impl<L: ClassificationLoss> PgdTraining<L> {
+    /// With any loss on the attacked inputs.
+    ///
+    /// # Errors
+    /// [`LossError::Setting`] as [`PerturbationConfig::init`].
+    pub fn with_loss(perturbation: PerturbationConfig, loss: L) -> Result<Self, LossError> {
+        Ok(Self { attack: PgdConfig::new(perturbation).with_objective(AttackObjective::Ce).init()?, loss })
+    }
+
+    /// Mean loss of a batch; arguments as in [`TradesLoss::forward`].
+    pub fn forward<const D: usize>(
+        &self,
+        model: &impl Fn(Tensor<D>) -> Tensor<2>,
+        frozen: &impl Fn(Tensor<D>) -> Tensor<2>,
+        inputs: Tensor<D>,
+        targets: Tensor<1, Int>,
+        seed: u64,
+    ) -> AdversarialOutput<D> {
+        let adversarial = self.attack.run(frozen, inputs, targets.clone(), seed);
+        let loss = self.loss.forward(model(adversarial.clone()), targets);
+        let value = loss.clone().inner();
+        AdversarialOutput { loss, base: value.clone(), smooth: value.zeros_like(), adversarial }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::{DType, Device};
+    use kiln_check::{assert_close, assert_near, check_gradient, values};
+
+    fn double(data: [[f64; 2]; 2]) -> Tensor<2> {
+        Tensor::from_data(data, (&Device::flex(), DType::F64))
+    }
+
+    fn targets() -> Tensor<1, Int> {
+        Tensor::from_ints([1, 0], &Device::flex())
+    }
+
+    fn model(x: Tensor<2>) -> Tensor<2> {
+        x.matmul(double([[1.0, -1.0], [-0.5, 2.0]]))
+    }
+
+    const INPUTS: [[f64; 2]; 2] = [[0.5, 0.4], [0.8, 0.1]];
+
+    #[test]
+    fn divergence_is_zero_for_equal_predictions_and_right_elsewhere() {
+        let p = double([[0.2, 0.8], [0.5, 0.5]]).log();
+        let q = double([[0.2, 0.8], [0.25, 0.75]]).log();
+        let expected = 0.5 * 2.0_f64.ln() + 0.5 * (2.0_f64 / 3.0).ln();
+        assert_close(&values(&divergence(p, q)), &[0.0, expected], 1e-12);
+    }
+
+    #[test]
+    fn trades_without_weight_is_cross_entropy() {
+        let loss = TradesLossConfig::new(PerturbationConfig::new()).with_beta(0.0).init().unwrap();
+        let output = loss.forward(&model, &model, double(INPUTS), targets(), 1);
+        let clean = CompSumLoss::logistic().forward(model(double(INPUTS)), targets());
+        assert_close(&values(&output.loss), &values(&clean), 1e-12);
+        assert!(values(&output.smooth)[0] > 0.0);
+    }
+
+    #[test]
+    fn trades_differentiates_both_predictions() {
+        let point = double([[0.45, 0.46], [0.75, 0.12]]);
+        let of_weights = |weights: Tensor<2>| {
+            let scores = |x: Tensor<2>| log_softmax(x.matmul(weights.clone()), 1);
+            divergence(scores(double(INPUTS)), scores(point.clone()))
+        };
+        check_gradient(of_weights, &[1.0, -1.0, -0.5, 2.0], [2, 2], 1e-7);
+    }
+
+    #[test]
+    fn pgd_training_reaches_the_worst_corner_of_a_linear_model() {
+        let training = PgdTraining::new(PerturbationConfig::new().with_gamma(0.1)).unwrap();
+        let output = training.forward(&model, &model, double(INPUTS), targets(), 1);
+        assert_close(&values(&output.adversarial), &[0.6, 0.3, 0.7, 0.2], 1e-9);
+        let expected = CompSumLoss::logistic().forward(model(output.adversarial), targets());
+        assert_near(values(&output.loss)[0], values(&expected)[0], 1e-12);
+    }
+
+    #[test]
+    fn refuses_a_negative_weight() {
+        assert!(TradesLossConfig::new(PerturbationConfig::new()).with_beta(-1.0).init().is_err());
+        assert!(PgdTraining::new(PerturbationConfig::new().with_steps(0)).is_err());
+    }
+}

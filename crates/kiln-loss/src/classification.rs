@@ -1,0 +1,111 @@
+//! The trait of every loss on logits and class indices.
+
+use burn::tensor::{Int, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::LossError;
+
+/// A loss on logits and class indices; every loss of the crate implements it.
+pub trait ClassificationLoss: std::fmt::Debug + Send + Sync {
+    /// Loss of each example.
+    ///
+    /// # Shapes
+    /// - `logits`: `[batch_size, num_classes]`, at least two classes
+    /// - `targets`: `[batch_size]`, in `0..num_classes`
+    /// - output: `[batch_size]`
+    fn forward_no_reduction(&self, logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1>;
+
+    /// Loss of the batch: the mean over its examples, unless the loss was configured with another [`Reduction`].
+    ///
+    /// # Shapes
+    /// - `logits`: `[batch_size, num_classes]`
+    /// - `targets`: `[batch_size]`
+    /// - output: `[1]` (`[batch_size]` with [`Reduction::None`])
+    fn forward(&self, logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
+        self.forward_no_reduction(logits, targets).mean()
+    }
+}
+
+impl<L: ClassificationLoss + ?Sized> ClassificationLoss for Box<L> {
+    fn forward_no_reduction(&self, logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
+        (**self).forward_no_reduction(logits, targets)
+    }
+
+    fn forward(&self, logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
+        (**self).forward(logits, targets)
+    }
+}
+
+/// How the losses of a batch become one number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Reduction {
+    /// Mean over the batch. A loss with class weights divides by the sum of the targets' weights, as PyTorch does.
+    #[default]
+    Mean,
+    /// Sum over the batch.
+    Sum,
+    /// One loss for each example.
+    None,
+}
+
+/// Reads a batch back to the host and checks it: shapes, targets in range, logits finite.
+///
+/// Losses do not do this by themselves, because it costs a transfer; call it where data enters the program or when a
+/// loss turned into NaN. `loss` is the name that the error carries.
+///
+/// # Shapes
+/// - `logits`: `[batch_size, num_classes]`, at least two classes
+/// - `targets`: `[batch_size]`
+///
+/// # Errors
+/// [`LossError::Shape`], [`LossError::Target`] or [`LossError::Logit`], with the first row that is wrong.
+pub fn check_batch(loss: &'static str, logits: &Tensor<2>, targets: &Tensor<1, Int>) -> Result<(), LossError> {
+    let [rows, classes] = logits.dims();
+    let [count] = targets.dims();
+    if rows != count || classes < 2 {
+        return Err(LossError::Shape { loss, rows, classes, targets: count });
+    }
+    for (row, target) in targets.to_data().iter::<i64>().enumerate() {
+        if target < 0 || target >= classes as i64 {
+            return Err(LossError::Target { loss, row, target, classes });
+        }
+    }
+    for (index, value) in logits.clone().inner().to_data().iter::<f64>().enumerate() {
+        if !value.is_finite() {
+            return Err(LossError::Logit { loss, row: index / classes, class: index % classes, value });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::Device;
+
+    fn batch(logits: [[f32; 3]; 2], targets: [i64; 2]) -> Result<(), LossError> {
+        let device = Device::flex();
+        check_batch("test", &Tensor::from_data(logits, &device), &Tensor::from_data(targets, &device))
+    }
+
+    #[test]
+    fn names_the_first_wrong_row() {
+        let good = [[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]];
+        assert_eq!(batch(good, [0, 2]), Ok(()));
+        assert_eq!(batch(good, [0, 3]), Err(LossError::Target { loss: "test", row: 1, target: 3, classes: 3 }));
+        assert!(matches!(batch(good, [-1, 3]), Err(LossError::Target { row: 0, target: -1, .. })));
+        let error = batch([[0.0, 1.0, 2.0], [3.0, f32::NAN, 5.0]], [0, 2]).unwrap_err();
+        assert!(matches!(error, LossError::Logit { row: 1, class: 1, .. }));
+        assert_eq!(error.to_string(), "test: logit NaN in row 1, class 1 is not finite");
+    }
+
+    #[test]
+    fn refuses_shapes_that_do_not_fit() {
+        let device = Device::flex();
+        let logits = Tensor::<2>::zeros([3, 4], &device);
+        let targets = Tensor::<1, Int>::zeros([2], &device);
+        assert!(matches!(check_batch("test", &logits, &targets), Err(LossError::Shape { rows: 3, targets: 2, .. })));
+        let one_class = Tensor::<2>::zeros([2, 1], &device);
+        assert!(check_batch("test", &one_class, &targets).is_err());
+    }
+}

@@ -1,0 +1,95 @@
+//! What a loss refuses, and why.
+
+use thiserror::Error;
+
+/// A configuration or a batch that a loss cannot work with.
+#[derive(Debug, Clone, PartialEq, Error)]
+pub enum LossError {
+    /// A setting lies outside the range in which the method is defined.
+    #[error("{loss}: {name} = {value} is out of range, it must be {expected}")]
+    Setting {
+        /// The loss that was configured.
+        loss: &'static str,
+        /// The setting.
+        name: &'static str,
+        /// Its value.
+        value: f64,
+        /// What would be right, in words.
+        expected: &'static str,
+    },
+    /// There is not one weight for each class.
+    #[error("{loss}: {actual} class weights given for {expected} classes")]
+    WeightCount {
+        /// The loss that was configured.
+        loss: &'static str,
+        /// Number of classes of the logits.
+        expected: usize,
+        /// Number of weights given.
+        actual: usize,
+    },
+    /// A class weight is negative or not a number.
+    #[error("{loss}: the weight of class {class} is {value}, it must be finite and not negative")]
+    WeightValue {
+        /// The loss that was configured.
+        loss: &'static str,
+        /// The class.
+        class: usize,
+        /// Its weight.
+        value: f64,
+    },
+    /// Logits and targets do not describe the same batch, or there are too few classes.
+    #[error("{loss}: logits of shape [{rows}, {classes}] do not fit {targets} targets (at least 2 classes needed)")]
+    Shape {
+        /// The loss.
+        loss: &'static str,
+        /// Rows of the logits.
+        rows: usize,
+        /// Columns of the logits.
+        classes: usize,
+        /// Number of targets.
+        targets: usize,
+    },
+    /// A target names a class that does not exist.
+    #[error("{loss}: target {target} in row {row} is not one of the {classes} classes 0..{classes}")]
+    Target {
+        /// The loss.
+        loss: &'static str,
+        /// Row of the batch, from 0.
+        row: usize,
+        /// The target.
+        target: i64,
+        /// Number of classes.
+        classes: usize,
+    },
+    /// A logit is infinite or not a number.
+    #[error("{loss}: logit {value} in row {row}, class {class} is not finite")]
+    Logit {
+        /// The loss.
+        loss: &'static str,
+        /// Row of the batch, from 0.
+        row: usize,
+        /// Class, from 0.
+        class: usize,
+        /// The value found.
+        value: f64,
+    },
+    /// A vector that should be a probability distribution is not one.
+    #[error("{what} is not a probability distribution: {reason}")]
+    Distribution {
+        /// What was given.
+        what: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// `value` if `valid`, otherwise the error that names it.
+pub(crate) fn require(
+    valid: bool,
+    loss: &'static str,
+    name: &'static str,
+    value: f64,
+    expected: &'static str,
+) -> Result<f64, LossError> {
+    if valid { Ok(value) } else { Err(LossError::Setting { loss, name, value, expected }) }
+}

@@ -1,0 +1,26 @@
+//! Objectives for labelled data, on the Burn framework.
+//!
+//! Every loss on logits and class indices implements [`ClassificationLoss`], so that any of them can stand where another
+//! one stands. Values come back per example ([`ClassificationLoss::forward_no_reduction`]) or reduced
+//! ([`ClassificationLoss::forward`]).
+
+pub mod adversarial;
+pub mod attack;
+mod class_targets;
+mod classification;
+pub mod comp_sum;
+mod cross_entropy;
+mod error;
+mod known_gradient;
+mod z_loss;
+
+pub use classification::{ClassificationLoss, Reduction, check_batch};
+pub use cross_entropy::{CrossEntropyLoss, CrossEntropyLossConfig};
+pub use error::LossError;
+pub use z_loss::{
+    Diagnostics, FactoredSphericalConfig, FactoredSphericalLayer, HierarchicalSoftmax2, HierarchicalSoftmax2Config,
+    LayerError, LayerScalar, LogSoftmaxLayer, LogSoftmaxLayerConfig, MeanOverTargets, Partials, RankCounts,
+    RankMetrics, SparsePartials, SparseTargetLoss, SphericalLoss, SphericalSoftmaxLoss, SphericalSoftmaxLossConfig,
+    SquaredSphericalLoss, SquaredSphericalLossConfig, SquaredToKHot, StepOut, TaylorSoftmaxLoss,
+    TaylorSoftmaxLossConfig, ZLoss, ZLossConfig, rank_metrics, rank_of, surrogate,
+};

@@ -1,0 +1,430 @@
+//! The exact SGD step of the factored layer.
+
+use faer::linalg::solvers::Solve;
+use faer::{MatMut, MatRef};
+
+use super::FactoredSphericalLayer;
+use crate::z_loss::matrix::{Threads, add_scaled, dot, multiply, rows_of, subtract_symmetric};
+use crate::z_loss::{LayerError, LayerScalar, SparseTargetLoss};
+
+/// The largest eigenvalue allowed of `2 lr H^T diag(beta) H`; at 1 the update would be singular.
+const LARGEST_EIGENVALUE: f64 = 0.9;
+
+/// Examples of one step, with the bias feature in place.
+pub(super) struct Batch<'a> {
+    /// `H`, `m x d`.
+    pub hidden: &'a [f64],
+    /// `m * per_example` classes.
+    pub targets: &'a [usize],
+    /// Classes listed for each example.
+    pub per_example: usize,
+    /// Weight of one example in the mean loss.
+    pub share: f64,
+}
+
+/// Room for the intermediate results of a step, kept from one step to the next.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Workspace {
+    /// `H Q`, `m x d`.
+    hidden_gram: Vec<f64>,
+    /// `H U^T`, `m x d`.
+    hidden_u: Vec<f64>,
+    /// `sum_k alpha_ik V[c_ik]`, `m x d`.
+    target_rows: Vec<f64>,
+    /// `sum_k alpha_ik W[c_ik]`, `m x d`.
+    pull: Vec<f64>,
+    /// `H U^-1` with the new inverse, `m x d`.
+    hidden_inverse: Vec<f64>,
+    /// `diag(beta) H`, `m x d`.
+    weighted: Vec<f64>,
+    /// Scratch, `m x d`.
+    rows: Vec<f64>,
+    /// Scratch, `m x m`.
+    pairs: Vec<f64>,
+    /// Scratch, `d x d`.
+    square: Vec<f64>,
+    /// `H^T diag(beta) H`, `d x d`, only where `m >= d`.
+    curvature: Vec<f64>,
+    /// `F_a` of every example and listed class.
+    alpha: Vec<f64>,
+    /// `F_q` of every example.
+    beta: Vec<f64>,
+    /// `F_s` of every example.
+    gamma: Vec<f64>,
+    /// The listed logits of one example.
+    logits: Vec<f64>,
+    /// Examples and listed classes, ordered by class.
+    order: Vec<usize>,
+}
+
+impl Workspace {
+    fn reserve(&mut self, examples: usize, width: usize, per_example: usize) {
+        for rows in [
+            &mut self.hidden_gram,
+            &mut self.hidden_u,
+            &mut self.target_rows,
+            &mut self.pull,
+            &mut self.hidden_inverse,
+            &mut self.weighted,
+            &mut self.rows,
+        ] {
+            rows.resize(examples * width, 0.0);
+        }
+        self.square.resize(width * width, 0.0);
+        if examples < width {
+            self.pairs.resize(examples * examples, 0.0);
+        } else {
+            self.curvature.resize(width * width, 0.0);
+        }
+        self.alpha.resize(examples * per_example, 0.0);
+        self.beta.resize(examples, 0.0);
+        self.gamma.resize(examples, 0.0);
+        self.logits.resize(per_example, 0.0);
+    }
+}
+
+impl<E: LayerScalar> FactoredSphericalLayer<E> {
+    /// One step on the weighted sum of the losses of a batch: returns that sum and writes its gradient by `H`.
+    pub(super) fn descend(
+        &mut self,
+        batch: &Batch<'_>,
+        loss: &dyn SparseTargetLoss,
+        learning_rate: f64,
+        gradient: &mut [f64],
+    ) -> Result<f64, LayerError> {
+        // The workspace is moved out, so that its parts and the layer's can be borrowed side by side.
+        let mut workspace = std::mem::take(&mut self.workspace);
+        let value = self.forward(batch, loss, &mut workspace);
+        let outcome = value.and_then(|value| {
+            let (bound, change) = eigenvalue_bound(batch, &workspace.beta, self.width, learning_rate);
+            if bound < LARGEST_EIGENVALUE {
+                self.growth += change;
+                self.backward(batch, &mut workspace, gradient);
+                self.update(batch, &mut workspace, learning_rate)?;
+                return Ok(Some(value));
+            }
+            if batch.hidden.len() == self.width {
+                return Err(LayerError::StepTooLong { bound, limit: LARGEST_EIGENVALUE });
+            }
+            Ok(None)
+        });
+        self.workspace = workspace;
+        match outcome? {
+            Some(value) => Ok(value),
+            None => self.descend_in_halves(batch, loss, learning_rate, gradient),
+        }
+    }
+
+    fn descend_in_halves(
+        &mut self,
+        batch: &Batch<'_>,
+        loss: &dyn SparseTargetLoss,
+        learning_rate: f64,
+        gradient: &mut [f64],
+    ) -> Result<f64, LayerError> {
+        self.diagnostics.split_batches += 1;
+        let half = batch.hidden.len() / self.width / 2;
+        let (first_hidden, second_hidden) = batch.hidden.split_at(half * self.width);
+        let (first_targets, second_targets) = batch.targets.split_at(half * batch.per_example);
+        let (first_gradient, second_gradient) = gradient.split_at_mut(half * self.width);
+        let first = Batch { hidden: first_hidden, targets: first_targets, ..*batch };
+        let second = Batch { hidden: second_hidden, targets: second_targets, ..*batch };
+        let value = self.descend(&first, loss, learning_rate, first_gradient)?;
+        Ok(value + self.descend(&second, loss, learning_rate, second_gradient)?)
+    }
+
+    /// Losses and their partial derivatives; leaves `H Q` and `H U^T` in the workspace.
+    fn forward(
+        &mut self,
+        batch: &Batch<'_>,
+        loss: &dyn SparseTargetLoss,
+        workspace: &mut Workspace,
+    ) -> Result<f64, LayerError> {
+        let (width, classes) = (self.width, self.config.n_classes);
+        let examples = batch.hidden.len() / width;
+        workspace.reserve(examples, width, batch.per_example);
+        let hidden = rows_of(batch.hidden, examples, width);
+        let gram = rows_of(&self.gram, width, width);
+        multiply(&mut workspace.hidden_gram, 0.0, 1.0, hidden, gram, Threads::Pool);
+        multiply(&mut workspace.hidden_u, 0.0, 1.0, hidden, rows_of(&self.u, width, width).t(), Threads::Pool);
+
+        let mut total = 0.0;
+        for (example, vector) in batch.hidden.chunks_exact(width).enumerate() {
+            let row = example * width..(example + 1) * width;
+            let listed = example * batch.per_example..(example + 1) * batch.per_example;
+            let q = dot(&workspace.hidden_gram[row.clone()], vector);
+            let s = dot(&self.class_sum, vector);
+            let shift = dot(&self.omega, vector);
+            for (logit, &class) in workspace.logits.iter_mut().zip(&batch.targets[listed.clone()]) {
+                let v = &self.v[class * width..(class + 1) * width];
+                *logit = shift + dot_mixed(v, &workspace.hidden_u[row.clone()]);
+            }
+            let alpha = &mut workspace.alpha[listed];
+            let partials = loss.value_and_sparse_partials(&workspace.logits, q, s, classes, alpha);
+            let finite = partials.loss.is_finite() && partials.dq.is_finite() && partials.ds.is_finite();
+            if !finite || alpha.iter().any(|value| !value.is_finite()) {
+                return Err(LayerError::LossValue { example, loss: partials.loss });
+            }
+            alpha.iter_mut().for_each(|value| *value *= batch.share);
+            workspace.beta[example] = batch.share * partials.dq;
+            workspace.gamma[example] = batch.share * partials.ds;
+            self.diagnostics.degenerate_examples += u64::from(partials.degenerate);
+            total += batch.share * partials.loss;
+        }
+        Ok(total)
+    }
+
+    /// `dL/dh_i = gamma_i wbar + 2 beta_i Q h_i + sum_k alpha_ik w_ik`; leaves the last term in the workspace.
+    fn backward(&self, batch: &Batch<'_>, workspace: &mut Workspace, gradient: &mut [f64]) {
+        let width = self.width;
+        let examples = batch.hidden.len() / width;
+        workspace.target_rows.fill(0.0);
+        for (pair, (&class, &alpha)) in batch.targets.iter().zip(&workspace.alpha).enumerate() {
+            let example = pair / batch.per_example;
+            let v = &self.v[class * width..(class + 1) * width];
+            let sum = &mut workspace.target_rows[example * width..(example + 1) * width];
+            for (sum, v) in sum.iter_mut().zip(v) {
+                *sum += alpha * v.widen();
+            }
+        }
+        let target_rows = rows_of(&workspace.target_rows, examples, width);
+        multiply(&mut workspace.pull, 0.0, 1.0, target_rows, rows_of(&self.u, width, width), Threads::Pool);
+        for (example, out) in gradient.chunks_exact_mut(width).enumerate() {
+            let row = example * width..(example + 1) * width;
+            let alphas = &workspace.alpha[example * batch.per_example..(example + 1) * batch.per_example];
+            add_scaled(&mut workspace.pull[row.clone()], alphas.iter().sum(), &self.omega);
+            out.copy_from_slice(&workspace.pull[row.clone()]);
+            add_scaled(out, workspace.gamma[example], &self.class_sum);
+            add_scaled(out, 2.0 * workspace.beta[example], &workspace.hidden_gram[row]);
+        }
+    }
+
+    /// `W <- W - lr sum_i (gamma_i 1 + 2 beta_i o_i + sum_k alpha_ik e_{c_ik}) h_i^T`.
+    ///
+    /// With `M = I - 2 lr H^T diag(beta) H` that is `U <- U M`, `omega <- omega M - lr gamma H`, and
+    /// `V[c] <- V[c] - lr alpha h U^-1` with the new inverse.
+    fn update(&mut self, batch: &Batch<'_>, workspace: &mut Workspace, learning_rate: f64) -> Result<(), LayerError> {
+        let width = self.width;
+        let examples = batch.hidden.len() / width;
+        let hidden = rows_of(batch.hidden, examples, width);
+        for ((out, vector), &beta) in
+            workspace.weighted.chunks_exact_mut(width).zip(batch.hidden.chunks_exact(width)).zip(&workspace.beta)
+        {
+            out.iter_mut().zip(vector).for_each(|(out, value)| *out = beta * value);
+        }
+        if examples >= width {
+            let weighted = rows_of(&workspace.weighted, examples, width);
+            multiply(&mut workspace.curvature, 0.0, 1.0, hidden.t(), weighted, Threads::Pool);
+        }
+
+        self.update_inverse(batch, workspace, learning_rate)?;
+        self.update_rows(batch, workspace, learning_rate);
+        let weighted = rows_of(&workspace.weighted, examples, width);
+        let hidden_u = rows_of(&workspace.hidden_u, examples, width);
+        multiply(&mut self.u, 1.0, -2.0 * learning_rate, hidden_u.t(), weighted, Threads::Pool);
+        self.update_bookkeeping(batch, workspace, learning_rate);
+        Ok(())
+    }
+
+    /// `U^-1 <- M^-1 U^-1`, leaving `H U^-1` with the new inverse in the workspace.
+    ///
+    /// For `m < d` by Woodbury's identity: `S = I - 2 lr H H^T diag(beta)`, `R = S^-1 (H U^-1)` is `H` times the new
+    /// inverse, and the inverse itself changes by `2 lr H^T diag(beta) R`. Otherwise by solving with `M`.
+    fn update_inverse(
+        &mut self,
+        batch: &Batch<'_>,
+        workspace: &mut Workspace,
+        learning_rate: f64,
+    ) -> Result<(), LayerError> {
+        let width = self.width;
+        let examples = batch.hidden.len() / width;
+        let hidden = rows_of(batch.hidden, examples, width);
+        if examples < width {
+            let weighted = rows_of(&workspace.weighted, examples, width);
+            multiply(&mut workspace.pairs, 0.0, -2.0 * learning_rate, hidden, weighted.t(), Threads::Pool);
+            add_to_diagonal(&mut workspace.pairs, examples, 1.0);
+            let inverse = rows_of(&self.u_inverse, width, width);
+            multiply(&mut workspace.hidden_inverse, 0.0, 1.0, hidden, inverse, Threads::Pool);
+            MatRef::from_row_major_slice(&workspace.pairs, examples, examples)
+                .partial_piv_lu()
+                .solve_in_place(MatMut::from_row_major_slice_mut(&mut workspace.hidden_inverse, examples, width));
+            let solved = rows_of(&workspace.hidden_inverse, examples, width);
+            multiply(&mut self.u_inverse, 1.0, 2.0 * learning_rate, weighted.t(), solved, Threads::Pool);
+        } else {
+            for (out, value) in workspace.square.iter_mut().zip(&workspace.curvature) {
+                *out = -2.0 * learning_rate * value;
+            }
+            add_to_diagonal(&mut workspace.square, width, 1.0);
+            MatRef::from_row_major_slice(&workspace.square, width, width)
+                .partial_piv_lu()
+                .solve_in_place(MatMut::from_row_major_slice_mut(&mut self.u_inverse, width, width));
+            let inverse = rows_of(&self.u_inverse, width, width);
+            multiply(&mut workspace.hidden_inverse, 0.0, 1.0, hidden, inverse, Threads::Pool);
+        }
+        match workspace.hidden_inverse.iter().all(|value| value.is_finite()) {
+            true => Ok(()),
+            false => Err(LayerError::Singular { steps: self.diagnostics.steps }),
+        }
+    }
+
+    /// `V[c] <- V[c] - lr alpha h U^-1`, in place; repeated classes accumulate.
+    fn update_rows(&mut self, batch: &Batch<'_>, workspace: &Workspace, learning_rate: f64) {
+        let width = self.width;
+        for (pair, (&class, &alpha)) in batch.targets.iter().zip(&workspace.alpha).enumerate() {
+            let example = pair / batch.per_example;
+            let change = &workspace.hidden_inverse[example * width..(example + 1) * width];
+            let scale = learning_rate * alpha;
+            for (v, change) in self.v[class * width..(class + 1) * width].iter_mut().zip(change) {
+                *v = E::from_f64(v.widen() - scale * change);
+            }
+        }
+    }
+
+    /// Brings `omega`, `wbar` and `Q` up to date.
+    ///
+    /// With `C = H^T diag(beta) H`, `r = H^T gamma`, `g = sum alpha_ik h_i` and `P` the pulls `sum_k alpha_ik w_ik`, all
+    /// changes of `Q = W^T W` have the form `-(H^T A + A^T H)`:
+    ///
+    /// ```text
+    /// A_i = lr (2 beta_i (HQ)_i + P_i + gamma_i wbar M) - 2 lr^2 ((diag(beta) HQ + P) C)_i
+    ///       - lr^2 (gamma_i g + D/2 gamma_i r + 1/2 sum_k alpha_ik sum_{j,l: c_jl = c_ik} alpha_jl h_j)
+    /// ```
+    fn update_bookkeeping(&mut self, batch: &Batch<'_>, workspace: &mut Workspace, learning_rate: f64) {
+        let (width, classes) = (self.width, self.config.n_classes as f64);
+        let examples = batch.hidden.len() / width;
+        let vector = |example: usize| &batch.hidden[example * width..(example + 1) * width];
+
+        let (mut dense_sum, mut target_sum) = (vec![0.0; width], vec![0.0; width]);
+        let (mut omega_change, mut class_sum_change) = (vec![0.0; width], vec![0.0; width]);
+        for example in 0..examples {
+            let beta = workspace.beta[example];
+            let alphas = &workspace.alpha[example * batch.per_example..(example + 1) * batch.per_example];
+            add_scaled(&mut dense_sum, workspace.gamma[example], vector(example));
+            add_scaled(&mut target_sum, alphas.iter().sum(), vector(example));
+            add_scaled(&mut omega_change, beta * dot(&self.omega, vector(example)), vector(example));
+            add_scaled(&mut class_sum_change, beta * dot(&self.class_sum, vector(example)), vector(example));
+        }
+        add_scaled(&mut self.omega, -2.0 * learning_rate, &omega_change);
+        add_scaled(&mut self.omega, -learning_rate, &dense_sum);
+        add_scaled(&mut self.class_sum, -2.0 * learning_rate, &class_sum_change); // wbar M
+
+        self.curved(batch, workspace);
+        let square = learning_rate * learning_rate;
+        for example in 0..examples {
+            let row = example * width..(example + 1) * width;
+            let (beta, gamma) = (workspace.beta[example], workspace.gamma[example]);
+            let out = &mut workspace.rows[row.clone()];
+            out.iter_mut().for_each(|value| *value *= -2.0 * square);
+            add_scaled(out, 2.0 * learning_rate * beta, &workspace.hidden_gram[row.clone()]);
+            add_scaled(out, learning_rate, &workspace.pull[row]);
+            add_scaled(out, learning_rate * gamma, &self.class_sum);
+            add_scaled(out, -square * gamma, &target_sum);
+            add_scaled(out, -0.5 * square * classes * gamma, &dense_sum);
+        }
+        self.add_coinciding_targets(batch, workspace, -0.5 * square);
+
+        let hidden = rows_of(batch.hidden, examples, width);
+        let rows = rows_of(&workspace.rows, examples, width);
+        multiply(&mut workspace.square, 0.0, 1.0, hidden.t(), rows, Threads::Pool);
+        subtract_symmetric(&mut self.gram, &workspace.square, width);
+        add_scaled(&mut self.class_sum, -learning_rate * classes, &dense_sum);
+        add_scaled(&mut self.class_sum, -learning_rate, &target_sum);
+    }
+
+    /// `(diag(beta) H Q + P) C` into the scratch rows, through the smaller of `m x m` and `d x d`.
+    fn curved(&self, batch: &Batch<'_>, workspace: &mut Workspace) {
+        let width = self.width;
+        let examples = batch.hidden.len() / width;
+        // `target_rows` has served its purpose and takes the left factor.
+        let left = &mut workspace.target_rows;
+        left.copy_from_slice(&workspace.pull);
+        for (example, out) in left.chunks_exact_mut(width).enumerate() {
+            let gram = &workspace.hidden_gram[example * width..(example + 1) * width];
+            add_scaled(out, workspace.beta[example], gram);
+        }
+        let left = rows_of(left, examples, width);
+        if examples < width {
+            let hidden = rows_of(batch.hidden, examples, width);
+            let weighted = rows_of(&workspace.weighted, examples, width);
+            multiply(&mut workspace.pairs, 0.0, 1.0, left, hidden.t(), Threads::Pool);
+            let pairs = rows_of(&workspace.pairs, examples, examples);
+            multiply(&mut workspace.rows, 0.0, 1.0, pairs, weighted, Threads::Pool);
+        } else {
+            let curvature = rows_of(&workspace.curvature, width, width);
+            multiply(&mut workspace.rows, 0.0, 1.0, left, curvature, Threads::Pool);
+        }
+    }
+
+    /// Adds `scale sum_k alpha_ik sum_{j,l: c_jl = c_ik} alpha_jl h_j` to every scratch row `i`.
+    fn add_coinciding_targets(&self, batch: &Batch<'_>, workspace: &mut Workspace, scale: f64) {
+        let width = self.width;
+        let example = |pair: usize| pair / batch.per_example;
+        let vector = |pair: usize| &batch.hidden[example(pair) * width..(example(pair) + 1) * width];
+        workspace.order.clear();
+        workspace.order.extend(0..batch.targets.len());
+        workspace.order.sort_unstable_by_key(|&pair| (batch.targets[pair], pair));
+        let mut sum = vec![0.0; width];
+        for same in workspace.order.chunk_by(|&left, &right| batch.targets[left] == batch.targets[right]) {
+            sum.fill(0.0);
+            for &pair in same {
+                add_scaled(&mut sum, workspace.alpha[pair], vector(pair));
+            }
+            for &pair in same {
+                let row = example(pair) * width..(example(pair) + 1) * width;
+                add_scaled(&mut workspace.rows[row], scale * workspace.alpha[pair], &sum);
+            }
+        }
+    }
+}
+
+/// A bound on the largest eigenvalue of `2 lr H^T diag(beta) H`, and one on what the update does to the logarithm of the
+/// singular values of `U`.
+///
+/// The trace of the positive part is cheap; only where it is too large does the Frobenius norm follow, which is smaller
+/// when several directions share the trace.
+fn eigenvalue_bound(batch: &Batch<'_>, beta: &[f64], width: usize, learning_rate: f64) -> (f64, f64) {
+    let (mut positive, mut negative) = (0.0, 0.0);
+    for (vector, &beta) in batch.hidden.chunks_exact(width).zip(beta) {
+        let value = 2.0 * learning_rate * beta * dot(vector, vector);
+        if value > 0.0 {
+            positive += value;
+        } else {
+            negative -= value;
+        }
+    }
+    let mut bound: f64 = positive;
+    if bound >= LARGEST_EIGENVALUE {
+        let rows: Vec<(f64, &[f64])> =
+            beta.iter().copied().zip(batch.hidden.chunks_exact(width)).filter(|(beta, _)| *beta > 0.0).collect();
+        let mut squares = 0.0;
+        for (index, (left_beta, left)) in rows.iter().enumerate() {
+            for (right_beta, right) in &rows[..index] {
+                squares += 2.0 * left_beta * right_beta * dot(left, right).powi(2);
+            }
+            squares += (left_beta * dot(left, left)).powi(2);
+        }
+        bound = bound.min(2.0 * learning_rate * squares.sqrt());
+    }
+    let shrink = if bound < 1.0 { -(-bound).ln_1p() } else { f64::INFINITY };
+    (bound, shrink + negative.ln_1p())
+}
+
+fn add_to_diagonal(matrix: &mut [f64], size: usize, value: f64) {
+    matrix.iter_mut().step_by(size + 1).for_each(|diagonal| *diagonal += value);
+}
+
+/// Inner product of a row of `V` with a wide vector.
+#[inline]
+fn dot_mixed<E: LayerScalar>(left: &[E], right: &[f64]) -> f64 {
+    const LANES: usize = 8;
+    let mut sums = [0.0; LANES];
+    let (left, left_rest) = left.as_chunks::<LANES>();
+    let (right, right_rest) = right.as_chunks::<LANES>();
+    for (left, right) in left.iter().zip(right) {
+        for lane in 0..LANES {
+            sums[lane] += left[lane].widen() * right[lane];
+        }
+    }
+    let rest: f64 = left_rest.iter().zip(right_rest).map(|(left, right)| left.widen() * right).sum();
+    sums.iter().sum::<f64>() + rest
+}

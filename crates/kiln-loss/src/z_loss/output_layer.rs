@@ -1,0 +1,80 @@
+//! What all output layers share: they read hidden vectors, update themselves, and hand back a gradient.
+
+use burn::tensor::{Tensor, TensorData};
+
+use super::LayerError;
+
+/// Result of one training step of an output layer. The layer's own weights are already updated.
+#[derive(Debug, Clone)]
+pub struct StepOut {
+    /// Mean loss of the batch, before the update.
+    pub loss_mean: f64,
+    /// `sum(hidden * gradient)`, `[1]`: its `backward` sends the exact gradient of the mean loss into the network that
+    /// made the hidden vectors. Its value means nothing.
+    pub surrogate: Tensor<1>,
+}
+
+/// `sum(hidden * gradient)` with a constant gradient.
+///
+/// First-order reverse mode sends `gradient` through `hidden` into whatever computed it.
+///
+/// # Shapes
+/// - `hidden`: `[batch_size, d_hidden]`
+/// - `gradient`: `batch_size * d_hidden` values, row by row
+/// - output: `[1]`
+pub fn surrogate(hidden: Tensor<2>, gradient: Vec<f64>) -> Tensor<1> {
+    let dtype = hidden.dtype();
+    let data = TensorData::new(gradient, hidden.shape()).convert_dtype(dtype);
+    let gradient = Tensor::<2>::from_data(data, (&hidden.device(), dtype));
+    (hidden * gradient).sum()
+}
+
+/// The hidden vectors on the host, row by row, with a 1 behind each if `bias`.
+pub(super) fn read_hidden(hidden: &Tensor<2>, d_hidden: usize, bias: bool) -> Result<Vec<f64>, LayerError> {
+    let [examples, width] = hidden.dims();
+    if width != d_hidden {
+        return Err(LayerError::HiddenWidth { expected: d_hidden, actual: width });
+    }
+    let values = hidden
+        .clone()
+        .detach()
+        .try_into_vec_as::<f64>()
+        .map_err(|error| LayerError::ReadBack { what: "hidden vectors", reason: error.to_string() })?;
+    if let Some(index) = values.iter().position(|value| !value.is_finite()) {
+        return Err(LayerError::Hidden { example: index / width, feature: index % width, value: values[index] });
+    }
+    if !bias {
+        return Ok(values);
+    }
+    let mut augmented = Vec::with_capacity(examples * (width + 1));
+    for row in values.chunks_exact(width) {
+        augmented.extend_from_slice(row);
+        augmented.push(1.0);
+    }
+    Ok(augmented)
+}
+
+/// That there are `per_example` targets for each of `examples` examples, all of them classes.
+pub(super) fn check_targets(
+    examples: usize,
+    targets: &[usize],
+    per_example: usize,
+    num_classes: usize,
+) -> Result<(), LayerError> {
+    if examples == 0 || per_example == 0 {
+        return Err(LayerError::EmptyBatch { examples, targets: per_example });
+    }
+    if targets.len() != examples * per_example {
+        return Err(LayerError::TargetCount { examples, targets: targets.len() });
+    }
+    match targets.iter().position(|&target| target >= num_classes) {
+        Some(index) => Err(LayerError::Target { example: index / per_example, target: targets[index], num_classes }),
+        None => Ok(()),
+    }
+}
+
+/// That a learning rate is positive and finite.
+pub(super) fn check_learning_rate(learning_rate: f64) -> Result<(), LayerError> {
+    let valid = learning_rate > 0.0 && learning_rate.is_finite();
+    super::layer_error::require(valid, "learning_rate", learning_rate, "positive and finite").map(drop)
+}

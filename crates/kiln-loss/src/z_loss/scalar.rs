@@ -1,0 +1,77 @@
+//! The number types that a layer's weights can have.
+
+use burn::tensor::DType;
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for f32 {}
+    impl Sealed for f64 {}
+}
+
+/// Element type of the large weight matrix of an output layer: `f32` (half the memory) or `f64` (for checks).
+pub trait LayerScalar:
+    sealed::Sealed + burn::tensor::Element + Copy + Default + PartialOrd + Send + Sync + std::fmt::Debug + 'static
+{
+    /// The same type as Burn names it.
+    const DTYPE: DType;
+    /// The same type as safetensors names it.
+    const STORED_AS: safetensors::Dtype;
+
+    /// Rounds to this type.
+    fn from_f64(value: f64) -> Self;
+
+    /// The value, widened.
+    fn widen(self) -> f64;
+
+    /// Reads little-endian bytes, as safetensors stores them.
+    fn read_little_endian(bytes: &[u8]) -> Vec<Self>;
+
+    /// Appends the little-endian bytes.
+    fn write_little_endian(self, bytes: &mut Vec<u8>);
+}
+
+impl LayerScalar for f32 {
+    const DTYPE: DType = DType::F32;
+    const STORED_AS: safetensors::Dtype = safetensors::Dtype::F32;
+
+    #[inline]
+    fn from_f64(value: f64) -> Self {
+        value as f32
+    }
+
+    #[inline]
+    fn widen(self) -> f64 {
+        f64::from(self)
+    }
+
+    fn read_little_endian(bytes: &[u8]) -> Vec<Self> {
+        bytes.as_chunks::<4>().0.iter().map(|chunk| f32::from_le_bytes(*chunk)).collect()
+    }
+
+    fn write_little_endian(self, bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(&self.to_le_bytes());
+    }
+}
+
+impl LayerScalar for f64 {
+    const DTYPE: DType = DType::F64;
+    const STORED_AS: safetensors::Dtype = safetensors::Dtype::F64;
+
+    #[inline]
+    fn from_f64(value: f64) -> Self {
+        value
+    }
+
+    #[inline]
+    fn widen(self) -> f64 {
+        self
+    }
+
+    fn read_little_endian(bytes: &[u8]) -> Vec<Self> {
+        bytes.as_chunks::<8>().0.iter().map(|chunk| f64::from_le_bytes(*chunk)).collect()
+    }
+
+    fn write_little_endian(self, bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(&self.to_le_bytes());
+    }
+}

@@ -1,0 +1,32 @@
+//! Optimizers and training rules, on the Burn framework.
+//!
+//! Every optimizer implements Burn's [`Optimizer`](burn::optim::Optimizer) and is used as Burn's own are: a configuration,
+//! `init`, and a [`ModuleOptimizer`](burn::optim::ModuleOptimizer) whose `step` takes the rate, the module and the gradients.
+//!
+//! - [`DiffGradConfig`]: Adam whose step shrinks where the gradient has stopped changing.
+//! - [`AdaDeltaConfig`]: the one classical adaptive method that Burn does not have.
+//! - [`OptimizerKind`] and [`OptimizerSettings`]: the comparison set behind one type, each with its standard update.
+//! - [`functions`] and [`trace_1d`]: one-dimensional test functions, and the same optimizers on a single `f64`.
+
+mod adadelta;
+mod diffgrad;
+mod error;
+mod flex_slices;
+pub mod functions;
+mod hyperparameter;
+mod kind;
+mod scalar;
+mod settings;
+mod state_record;
+
+pub use adadelta::{AdaDelta, AdaDeltaConfig, AdaDeltaState};
+pub use diffgrad::{
+    DiffGrad, DiffGradConfig, DiffGradFriction, DiffGradState, EpsPlacement, FrictionHistogram, FrictionMonitor,
+    FrictionRecord, FrictionStats, SkippedSteps, friction_stats,
+};
+pub use error::OptimError;
+pub use hyperparameter::check_learning_rate;
+pub use kind::OptimizerKind;
+pub use scalar::{Hyper1d, ScalarEpsilon, trace_1d};
+pub use settings::OptimizerSettings;
+pub use state_record::load_state;

@@ -1,0 +1,38 @@
+//! The comparison set computes the standard updates: each tensor optimizer against its scalar formula, on one coordinate.
+
+use burn::module::{Module, Param};
+use burn::optim::GradientsParams;
+use burn::tensor::{Device, Tensor};
+use kiln_check::assert_near;
+use kiln_optim::functions::Fn1d;
+use kiln_optim::{Hyper1d, OptimizerKind, OptimizerSettings, ScalarEpsilon, trace_1d};
+
+#[derive(Module, Debug)]
+struct Coordinate {
+    x: Param<Tensor<1>>,
+}
+
+#[test]
+fn tensor_and_scalar_optimizers_agree() {
+    let device = Device::flex().autodiff();
+    for kind in OptimizerKind::ALL {
+        let hyper = Hyper1d {
+            learning_rate: 0.01,
+            beta_1: 0.9,
+            epsilon: 1e-8,
+            epsilon_placement: Some(ScalarEpsilon::OutsideRoot),
+            ..Hyper1d::default()
+        };
+        let trace = trace_1d(Fn1d::F1, kind, -1.0, 40, &hyper).unwrap();
+        let mut optimizer = OptimizerSettings::new(kind).init().unwrap();
+        let mut module = Coordinate { x: Param::from_tensor(Tensor::from_data([-1.0f32], &device)) };
+        for (step, expected) in trace.iter().enumerate() {
+            let x = module.x.val();
+            assert_near(f64::from(x.clone().inner().into_scalar::<f32>()), *expected, 2e-5);
+            // F1 left of zero; the trajectory stays there.
+            assert!(*expected <= 0.0, "{kind} step {step}");
+            let grads = GradientsParams::from_grads((x + 0.3).square().sum().backward(), &module);
+            module = optimizer.step(0.01, module, grads);
+        }
+    }
+}

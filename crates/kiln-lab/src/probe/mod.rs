@@ -1,0 +1,134 @@
+//! Probes: what watches a training while it goes on.
+
+mod calibration;
+mod confusion;
+mod filters;
+
+pub use calibration::Calibration;
+pub use confusion::Confusion;
+pub use filters::Filters;
+
+use burn::tensor::{Int, Tensor};
+use kiln_nn::Network;
+
+use crate::{JobContext, LabError};
+
+/// Something that watches training and writes metrics and pictures. It never changes the network.
+pub trait Probe: Send {
+    /// Name on the command line.
+    fn name(&self) -> &str;
+
+    /// Looks at the network after a step.
+    ///
+    /// # Errors
+    /// What keeps it from writing what it saw; the training then stops.
+    fn observe(&mut self, view: &ProbeView<'_>) -> Result<(), LabError>;
+}
+
+/// What a probe sees.
+#[derive(Debug)]
+pub struct ProbeView<'a> {
+    /// The network, without autodiff.
+    pub network: &'a Network,
+    /// The batch, `[batch_size, features]`, without autodiff.
+    pub inputs: Tensor<2>,
+    /// Classes of the batch, `[batch_size]`.
+    pub targets: Tensor<1, Int>,
+    /// Step, counted from 0.
+    pub step: u64,
+    /// Epoch, counted from 1.
+    pub epoch: u64,
+    /// Where metrics and pictures go.
+    pub context: &'a JobContext,
+}
+
+/// Names of all probes with what each shows.
+pub const PROBES: &[(&str, &str)] = &[
+    ("calibration", "expected calibration error of the batch, and a reliability diagram"),
+    ("confusion", "accuracy of the batch, and a picture of which classes are taken for which"),
+    ("filters", "picture of the first layer's weights, and their norm"),
+];
+
+/// The probe called `name`.
+///
+/// # Errors
+/// [`LabError::UnknownName`] with the nearest probe.
+///
+/// ```
+/// assert_eq!(kiln_lab::probe::by_name("filters").unwrap().name(), "filters");
+/// let error = kiln_lab::probe::by_name("filter").err().unwrap();
+/// assert_eq!(error.to_string(), "unknown probe `filter`; did you mean `filters`?");
+/// ```
+pub fn by_name(name: &str) -> Result<Box<dyn Probe>, LabError> {
+    match name {
+        "calibration" => Ok(Box::new(Calibration)),
+        "confusion" => Ok(Box::new(Confusion)),
+        "filters" => Ok(Box::new(Filters)),
+        _ => Err(LabError::unknown("probe", name, PROBES.iter().map(|(name, _)| *name))),
+    }
+}
+
+/// Draws `plot` into the job's folder as `<name>-epoch-<epoch>` in both formats.
+fn draw(view: &ProbeView<'_>, name: &str, plot: &crate::Plot) -> Result<(), LabError> {
+    let refused = |reason| LabError::Plot { name: name.to_string(), reason };
+    let file = |ending: &str| format!("{name}-epoch-{:04}.{ending}", view.epoch);
+    view.context.artifact(&file("svg"), plot.svg().map_err(refused)?.as_bytes())?;
+    view.context.artifact(&file("png"), &plot.png().map_err(refused)?)
+}
+
+/// Rows of a tensor as numbers.
+fn rows(tensor: Tensor<2>) -> Result<Vec<Vec<f32>>, LabError> {
+    let [_, width] = tensor.dims();
+    let values: Vec<f32> =
+        tensor.into_data().convert::<f32>().try_into_vec().map_err(|error| LabError::method(format!("{error:?}")))?;
+    Ok(values.chunks(width.max(1)).map(<[f32]>::to_vec).collect())
+}
+
+/// Class indices as numbers.
+fn classes(tensor: Tensor<1, Int>) -> Result<Vec<usize>, LabError> {
+    let values: Vec<i64> =
+        tensor.into_data().convert::<i64>().try_into_vec().map_err(|error| LabError::method(format!("{error:?}")))?;
+    Ok(values.into_iter().map(|class| class.max(0) as usize).collect())
+}
+
+/// The largest entry's index; the first of equals.
+fn argmax(row: &[f32]) -> usize {
+    (0..row.len()).fold(0, |best, index| if row[index] > row[best] { index } else { best })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Run, RunOptions, Scale};
+    use burn::tensor::Device;
+    use kiln_data::DataDir;
+    use kiln_nn::NetworkConfig;
+
+    #[test]
+    fn every_probe_leaves_a_metric_and_a_picture() {
+        let out = tempfile::tempdir().unwrap();
+        let options = RunOptions::new(Scale::Smoke, out.path(), DataDir::find(None));
+        let run = Run::start("probes", toml::Table::new(), vec![1], &options).unwrap();
+        let device = Device::flex();
+        let network = NetworkConfig::mlp([6]).init_seeded(&[1, 4, 4], 3, 1, &device).unwrap();
+        for (name, _) in PROBES {
+            let context = run.job("watch", name);
+            let mut probe = by_name(name).unwrap();
+            let view = ProbeView {
+                network: &network,
+                inputs: Tensor::ones([5, 16], &device),
+                targets: Tensor::from_data([0, 1, 2, 0, 1], &device),
+                step: 7,
+                epoch: 2,
+                context: &context,
+            };
+            probe.observe(&view).unwrap();
+            context.finish().unwrap();
+            let folder = context.folder().unwrap();
+            assert!(folder.join(format!("{name}-epoch-0002.png")).exists(), "{name}");
+            let lines = run.folder().join("cells/watch").join(format!("{name}.metrics.jsonl"));
+            let metrics = crate::metrics::read(&lines).unwrap();
+            assert!(!metrics.is_empty() && metrics.iter().all(|metric| metric.step == 7), "{name}");
+        }
+    }
+}

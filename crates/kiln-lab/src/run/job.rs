@@ -1,0 +1,157 @@
+//! What one job of a grid can say while it works.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use burn::tensor::Device;
+
+use crate::{
+    LabError,
+    files::file_name,
+    metrics::{self, MetricWriter},
+    progress::Bar,
+};
+
+/// Handle of one job: its metrics, its progress, its device.
+#[derive(Debug)]
+pub struct JobContext {
+    name: String,
+    device: Device,
+    folder: Option<PathBuf>,
+    bar: Option<Bar>,
+    metrics: Mutex<Metrics>,
+}
+
+#[derive(Debug, Default)]
+struct Metrics {
+    writer: Option<MetricWriter>,
+    failure: Option<LabError>,
+}
+
+impl JobContext {
+    /// A handle that keeps nothing and shows nothing, for work outside a run.
+    pub fn detached(device: Device) -> Self {
+        Self { name: String::new(), device, folder: None, bar: None, metrics: Mutex::default() }
+    }
+
+    pub(super) fn new(run_folder: &Path, part: &str, key: &str, device: Device, bar: Bar) -> Self {
+        Self {
+            name: format!("{part}/{key}"),
+            device,
+            folder: Some(run_folder.to_path_buf()),
+            bar: Some(bar),
+            metrics: Mutex::default(),
+        }
+    }
+
+    /// Part and key of the job, as in `speed/dense-1000`; empty for a detached one.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The device to work on, without autodiff.
+    pub fn device(&self) -> Device {
+        self.device.clone()
+    }
+
+    /// Folder for what the job leaves besides its result, such as checkpoints; `None` for a detached one. It is not
+    /// created before something is written there.
+    pub fn folder(&self) -> Option<PathBuf> {
+        let (part, key) = self.name.split_once('/')?;
+        Some(self.folder.as_ref()?.join("jobs").join(file_name(part)).join(file_name(key)))
+    }
+
+    /// Writes a metric to `metrics.jsonl` and to the TensorBoard events. A disk that refuses it fails the job when it
+    /// ends.
+    pub fn metric(&self, step: u64, name: &str, value: f64) {
+        let mut metrics = self.lock();
+        if metrics.failure.is_some() {
+            return;
+        }
+        if let Err(error) = self.write_metric(&mut metrics, step, name, value) {
+            metrics.failure = Some(error);
+        }
+    }
+
+    /// Shows that `done` of `total` steps are done with the latest loss.
+    pub fn progress(&self, done: u64, total: u64, loss: f64) {
+        if let Some(bar) = &self.bar {
+            bar.set(done, total, loss);
+        }
+    }
+
+    /// Stores a picture or other file among the run's artifacts, under `<job>/<name>`; nothing for a detached job.
+    ///
+    /// # Errors
+    /// [`LabError::Io`], for example on a full disk.
+    pub fn artifact(&self, name: &str, bytes: &[u8]) -> Result<(), LabError> {
+        match self.folder() {
+            Some(folder) => crate::files::write_whole(&folder.join(name), bytes),
+            None => Ok(()),
+        }
+    }
+
+    fn write_metric(&self, metrics: &mut Metrics, step: u64, name: &str, value: f64) -> Result<(), LabError> {
+        if metrics.writer.is_none() {
+            let (Some(folder), Some((part, key))) = (&self.folder, self.name.split_once('/')) else { return Ok(()) };
+            let events = folder.join("events").join(file_name(part)).join(file_name(key));
+            metrics.writer = Some(MetricWriter::create(&self.name, &metrics_path(folder, part, key), &events)?);
+        }
+        metrics.writer.as_mut().map_or(Ok(()), |writer| writer.write(step, name, value))
+    }
+
+    /// Takes over the metrics that an interrupted call of the same job wrote up to `last_step`.
+    ///
+    /// # Errors
+    /// [`LabError::Io`] or [`LabError::Corrupt`] when they cannot be read.
+    pub fn resume_metrics(&self, last_step: u64) -> Result<(), LabError> {
+        let (Some(folder), Some((part, key))) = (&self.folder, self.name.split_once('/')) else { return Ok(()) };
+        let path = metrics_path(folder, part, key);
+        if !path.exists() {
+            return Ok(());
+        }
+        for metric in metrics::read(&path)?.iter().filter(|metric| metric.step <= last_step) {
+            self.metric(metric.step, &metric.name, metric.value.unwrap_or(f64::NAN));
+        }
+        Ok(())
+    }
+
+    /// Puts all metrics so far on the disk, so that a checkpoint never knows more steps than the metrics do.
+    ///
+    /// # Errors
+    /// [`LabError::Io`], for example on a full disk.
+    pub fn flush_metrics(&self) -> Result<(), LabError> {
+        self.lock().writer.as_mut().map_or(Ok(()), MetricWriter::flush)
+    }
+
+    /// Ends the job's files and reports what went wrong with them. A grid does this for its jobs.
+    ///
+    /// # Errors
+    /// [`LabError::Io`], for example on a full disk.
+    pub fn finish(&self) -> Result<(), LabError> {
+        let mut metrics = self.lock();
+        if let Some(failure) = metrics.failure.take() {
+            return Err(failure);
+        }
+        metrics.writer.as_mut().map_or(Ok(()), MetricWriter::flush)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Metrics> {
+        self.metrics.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How the names of files with a job's lines of metrics end.
+pub(super) const METRICS_ENDING: &str = ".metrics.jsonl";
+
+fn metrics_path(run_folder: &Path, part: &str, key: &str) -> PathBuf {
+    let name = format!("{}{METRICS_ENDING}", file_name(key));
+    run_folder.join("cells").join(file_name(part)).join(name)
+}
+
+/// Where a job's result lies.
+pub(super) fn cell_path(run_folder: &Path, part: &str, key: &str) -> PathBuf {
+    run_folder.join("cells").join(file_name(part)).join(format!("{}.json", file_name(key)))
+}

@@ -1,0 +1,147 @@
+//! The settings of `kiln train`, as flags and as `train.toml`.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::{FitSettings, SCHEDULES, Selector};
+use crate::LabError;
+
+/// Everything that decides a training. Each field is a flag of `kiln train` and a key of `train.toml`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct TrainConfig {
+    /// Name of a data set, or a file or folder.
+    pub data: String,
+    /// Column to predict; the last one by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// The network.
+    pub model: Selector,
+    /// What is minimised.
+    pub loss: Selector,
+    /// How gradients become steps.
+    pub optimizer: Selector,
+    /// Passes over the training set.
+    pub epochs: usize,
+    /// Examples a step.
+    pub batch_size: usize,
+    /// Learning rate before the schedule.
+    pub lr: f64,
+    /// Change of the learning rate.
+    pub schedule: Selector,
+    /// Decides the initial weights, the splits and the order of the examples.
+    pub seed: u64,
+    /// Stop after so many epochs without a better validation loss.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub patience: Option<usize>,
+    /// Probes that watch the training.
+    pub watch: Vec<String>,
+    /// Fraction of the data held out to choose the epoch, where the data set has no split of its own.
+    pub validation: f64,
+    /// Fraction of the data held out to measure the result, where the data set has no split of its own.
+    pub test: f64,
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        Self {
+            data: String::new(),
+            target: None,
+            model: Selector::named("mlp"),
+            loss: Selector::named("cross-entropy"),
+            optimizer: Selector::named("adam"),
+            epochs: 20,
+            batch_size: 64,
+            lr: 1e-3,
+            schedule: Selector::named("constant"),
+            seed: 1,
+            patience: None,
+            watch: Vec::new(),
+            validation: 0.1,
+            test: 0.2,
+        }
+    }
+}
+
+impl TrainConfig {
+    /// Reads a `train.toml`.
+    ///
+    /// # Errors
+    /// [`LabError::Io`] when the file cannot be read, [`LabError::Corrupt`] with the line and the key when it does not
+    /// say what it should.
+    pub fn read(path: &Path) -> Result<Self, LabError> {
+        let text = std::fs::read_to_string(path).map_err(|error| LabError::io("read", path, error))?;
+        toml::from_str(&text).map_err(|error| LabError::corrupt("training configuration", path, error))
+    }
+
+    /// Refuses values that no training can have.
+    ///
+    /// # Errors
+    /// [`LabError::Setting`] with the flag, the value and what would be right.
+    pub fn check(&self) -> Result<(), LabError> {
+        if self.data.is_empty() {
+            return Err(LabError::setting("data", "", "the name of a data set (see `kiln data list`) or a file"));
+        }
+        if self.epochs == 0 {
+            return Err(LabError::setting("epochs", self.epochs, "at least 1"));
+        }
+        if self.batch_size == 0 {
+            return Err(LabError::setting("batch-size", self.batch_size, "at least 1"));
+        }
+        if !(self.lr.is_finite() && self.lr > 0.0) {
+            return Err(LabError::setting("lr", self.lr, "a learning rate above 0"));
+        }
+        if self.patience == Some(0) {
+            return Err(LabError::setting("patience", 0, "at least 1"));
+        }
+        for (flag, fraction) in [("validation", self.validation), ("test", self.test)] {
+            if !(fraction > 0.0 && fraction < 1.0) {
+                return Err(LabError::setting(flag, fraction, "a fraction above 0 and below 1"));
+            }
+        }
+        if self.validation + self.test >= 1.0 {
+            let sum = self.validation + self.test;
+            return Err(LabError::setting("validation", self.validation, format!("below 1 with test: together {sum}")));
+        }
+        Ok(())
+    }
+
+    /// How long and how fast, for [`fit`](super::fit) and [`train`](super::train).
+    ///
+    /// # Errors
+    /// [`LabError::Selector`] when the schedule does not exist or a setting of it is not right.
+    pub fn fit_settings(&self) -> Result<FitSettings, LabError> {
+        Ok(FitSettings {
+            epochs: self.epochs,
+            batch_size: self.batch_size,
+            learning_rate: self.lr,
+            schedule: SCHEDULES.build(&self.schedule)?,
+            seed: self.seed,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_written_configuration_reads_back() {
+        let config = TrainConfig { data: "digits".into(), watch: vec!["filters".into()], ..Default::default() };
+        let text = toml::to_string(&config).unwrap();
+        assert!(text.contains("batch-size = 64"), "{text}");
+        assert_eq!(toml::from_str::<TrainConfig>(&text).unwrap(), config);
+    }
+
+    #[test]
+    fn wrong_keys_and_values_are_refused() {
+        assert!(toml::from_str::<TrainConfig>("batchsize = 3").is_err());
+        assert!(toml::from_str::<TrainConfig>("loss = \"a:b\"").is_err());
+        let good = TrainConfig { data: "digits".into(), ..Default::default() };
+        assert!(good.check().is_ok());
+        assert!(TrainConfig { lr: f64::NAN, ..good.clone() }.check().is_err());
+        assert!(TrainConfig { epochs: 0, ..good.clone() }.check().is_err());
+        assert!(TrainConfig { validation: 0.5, test: 0.5, ..good }.check().is_err());
+    }
+}

@@ -1,0 +1,149 @@
+//! The training loop that recipes use: one process, data in memory, no files.
+
+use burn::module::Module;
+use burn::optim::{GradientsParams, ModuleOptimizer};
+use burn::tensor::{Device, Int, Tensor};
+use kiln_data::ArrayDataset;
+use kiln_data::split::permutation;
+use kiln_nn::Network;
+use serde::{Deserialize, Serialize};
+
+use super::{Objective, Schedule};
+use crate::{JobContext, LabError};
+
+/// How long and how fast a network is trained.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FitSettings {
+    /// Passes over the training set.
+    pub epochs: usize,
+    /// Examples a step; the last batch of an epoch is smaller where it does not come out even.
+    pub batch_size: usize,
+    /// Learning rate before the schedule.
+    pub learning_rate: f64,
+    /// Change of the learning rate over the steps.
+    pub schedule: Schedule,
+    /// Decides the order of the examples.
+    pub seed: u64,
+}
+
+/// What an epoch ended with.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EpochRecord {
+    /// From 1.
+    pub epoch: usize,
+    /// Mean of the batch losses seen in the epoch.
+    pub train_loss: f64,
+    /// Fraction of right answers on the validation set, where there is one.
+    pub validation_accuracy: Option<f64>,
+}
+
+/// A trained network and its course.
+pub struct Fit {
+    /// The network, without gradient tracking.
+    pub network: Network,
+    /// One record an epoch.
+    pub history: Vec<EpochRecord>,
+}
+
+/// Minimises `objective` on `train`; the same settings and network give the same result bit for bit.
+///
+/// # Errors
+/// [`LabError::Diverged`] with the step at which the loss stopped being finite.
+pub fn fit(
+    network: Network,
+    train: &ArrayDataset,
+    validation: Option<&ArrayDataset>,
+    objective: &dyn Objective,
+    optimizer: ModuleOptimizer,
+    settings: &FitSettings,
+    context: &JobContext,
+) -> Result<Fit, LabError> {
+    fit_observed(network, train, validation, objective, optimizer, settings, context, |_, _, _| Ok(()))
+}
+
+/// As [`fit`], and shows the network and the optimizer to `observe` after every epoch.
+///
+/// # Errors
+/// As [`fit`], and whatever `observe` returns.
+#[allow(clippy::too_many_arguments)]
+pub fn fit_observed(
+    network: Network,
+    train: &ArrayDataset,
+    validation: Option<&ArrayDataset>,
+    objective: &dyn Objective,
+    mut optimizer: ModuleOptimizer,
+    settings: &FitSettings,
+    context: &JobContext,
+    mut observe: impl FnMut(usize, &Network, &ModuleOptimizer) -> Result<(), LabError>,
+) -> Result<Fit, LabError> {
+    let plain = network.devices().into_iter().next().unwrap_or_default().inner();
+    let tracked = plain.clone().autodiff();
+    let mut network = network.fork(&tracked).train();
+    let steps_per_epoch = train.len().div_ceil(settings.batch_size);
+    let total = steps_per_epoch * settings.epochs;
+    let mut history = Vec::with_capacity(settings.epochs);
+    let mut step = 0;
+    for epoch in 1..=settings.epochs {
+        let order = permutation(train.len(), epoch_seed(settings.seed, epoch));
+        let mut loss_sum = 0.0;
+        for indices in order.chunks(settings.batch_size) {
+            let (inputs, targets) = train.batch(indices, &tracked);
+            let loss = objective.loss(&network, inputs, targets, step as u64);
+            let value = scalar(&loss);
+            if !value.is_finite() {
+                return Err(LabError::Diverged {
+                    step: step as u64,
+                    loss: value,
+                    job: String::new(),
+                    checkpoint: None,
+                });
+            }
+            let gradients = GradientsParams::from_grads(loss.backward(), &network);
+            let rate = settings.schedule.rate(settings.learning_rate, step, total);
+            network = optimizer.step(rate, network, gradients);
+            loss_sum += value;
+            step += 1;
+            context.progress(step as u64, total as u64, value);
+        }
+        let validation_accuracy = validation.map(|data| accuracy(&network.valid(), data, &plain));
+        let record = EpochRecord { epoch, train_loss: loss_sum / steps_per_epoch as f64, validation_accuracy };
+        context.metric(step as u64, "train_loss", record.train_loss);
+        if let Some(accuracy) = validation_accuracy {
+            context.metric(step as u64, "validation_accuracy", accuracy);
+        }
+        observe(epoch, &network, &optimizer)?;
+        history.push(record);
+    }
+    Ok(Fit { network: network.valid(), history })
+}
+
+/// Seed of the order of the examples in an epoch: independent streams for neighbouring seeds and epochs.
+pub fn epoch_seed(seed: u64, epoch: usize) -> u64 {
+    seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(epoch as u64)
+}
+
+/// Logits of a whole set in blocks, `[num_examples, num_classes]` in row order.
+pub fn predict_logits(network: &Network, data: &ArrayDataset, device: &Device) -> Tensor<2> {
+    const BLOCK: usize = 512;
+    let all: Vec<usize> = (0..data.len()).collect();
+    let blocks = all
+        .chunks(BLOCK)
+        .map(|indices| {
+            let (inputs, _): (Tensor<2>, Tensor<1, Int>) = data.batch(indices, device);
+            network.forward(inputs)
+        })
+        .collect();
+    Tensor::cat(blocks, 0)
+}
+
+/// Fraction of examples whose largest logit is that of their class, in `[0, 1]`.
+pub fn accuracy(network: &Network, data: &ArrayDataset, device: &Device) -> f64 {
+    let predicted = predict_logits(network, data, device).argmax(1).into_data();
+    let right = predicted.iter::<i64>().zip(data.labels()).filter(|(class, label)| *class == *label as i64).count();
+    right as f64 / data.len() as f64
+}
+
+/// The value of a tensor of one element.
+pub fn scalar(tensor: &Tensor<1>) -> f64 {
+    tensor.to_data().iter::<f64>().next().unwrap_or(f64::NAN)
+}

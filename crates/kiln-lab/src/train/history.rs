@@ -1,0 +1,248 @@
+//! The course of a training, epoch by epoch, and the strategies that read it.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use burn::train::EarlyStoppingStrategy;
+use burn::train::checkpoint::{CheckpointingAction, CheckpointingStrategy};
+use burn::train::logger::MetricLogger;
+use burn::train::metric::store::{EpochSummary, EventStoreClient, MetricsUpdate, Split};
+use burn::train::metric::{MetricDefinition, MetricId, NumericEntry};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::{JobContext, LabError, write_whole};
+
+/// Means over one epoch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct EpochMeans {
+    /// From 1.
+    pub epoch: usize,
+    /// Mean training loss while the network changed.
+    #[serde(deserialize_with = "nan_from_null")]
+    pub train_loss: f64,
+    /// Training accuracy while the network changed, in percent.
+    pub train_accuracy: f64,
+    /// Loss on the validation split.
+    #[serde(deserialize_with = "nan_from_null")]
+    pub validation_loss: f64,
+    /// Accuracy on the validation split, in percent.
+    pub validation_accuracy: f64,
+}
+
+/// JSON has no NaN: a loss that is not finite is written as null.
+fn nan_from_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
+}
+
+/// All finished epochs of a training; clones share the same course.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    epochs: Arc<Mutex<Vec<EpochMeans>>>,
+}
+
+impl History {
+    /// A course that goes on after `epochs`.
+    pub fn after(epochs: Vec<EpochMeans>) -> Self {
+        Self { epochs: Arc::new(Mutex::new(epochs)) }
+    }
+
+    /// The finished epochs.
+    pub fn epochs(&self) -> Vec<EpochMeans> {
+        self.lock().clone()
+    }
+
+    /// The epoch with the lowest validation loss, the earliest of equals; nothing before the first epoch has ended.
+    pub fn best(&self) -> Option<EpochMeans> {
+        let better = |epoch: &EpochMeans, best: &EpochMeans| {
+            epoch.validation_loss < best.validation_loss || best.validation_loss.is_nan()
+        };
+        self.lock().iter().copied().reduce(|best, epoch| if better(&epoch, &best) { epoch } else { best })
+    }
+
+    fn push(&self, epoch: EpochMeans) {
+        self.lock().push(epoch);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<EpochMeans>> {
+        self.epochs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Writes Burn's metrics into the run and collects the [`History`].
+pub(super) struct HistoryLogger {
+    history: History,
+    context: Arc<JobContext>,
+    steps_per_epoch: u64,
+    file: PathBuf,
+    names: HashMap<MetricId, String>,
+    running: HashMap<(Split, String), f64>,
+}
+
+impl HistoryLogger {
+    pub(super) fn new(history: History, context: Arc<JobContext>, steps_per_epoch: u64, folder: &Path) -> Self {
+        let file = folder.join(COURSE);
+        Self { history, context, steps_per_epoch, file, names: HashMap::new(), running: HashMap::new() }
+    }
+
+    fn mean(&self, split: Split, name: &str) -> f64 {
+        self.running.get(&(split, name.to_string())).copied().unwrap_or(f64::NAN)
+    }
+}
+
+impl MetricLogger for HistoryLogger {
+    fn log(&mut self, update: MetricsUpdate, _epoch: usize, split: &Split) {
+        for metric in update.entries_numeric {
+            let Some(name) = self.names.get(&metric.entry.metric_id) else { continue };
+            if let Some(entry) = metric.running_entry.or(metric.numeric_entry) {
+                self.running.insert((split.clone(), name.clone()), entry.current());
+            }
+        }
+    }
+
+    fn read_numeric(&mut self, name: &str, epoch: usize, split: &Split) -> Result<Vec<NumericEntry>, String> {
+        let epochs = self.history.epochs();
+        let value = epochs.iter().find(|means| means.epoch == epoch).and_then(|means| match (name, split) {
+            (LOSS, Split::Train) => Some(means.train_loss),
+            (LOSS, Split::Valid) => Some(means.validation_loss),
+            (ACCURACY, Split::Train) => Some(means.train_accuracy),
+            (ACCURACY, Split::Valid) => Some(means.validation_accuracy),
+            _ => None,
+        });
+        Ok(value.map(NumericEntry::Final).into_iter().collect())
+    }
+
+    fn log_metric_definition(&mut self, definition: MetricDefinition) {
+        self.names.insert(definition.metric_id, definition.name.to_string());
+    }
+
+    fn log_epoch_summary(&mut self, summary: EpochSummary) {
+        if summary.split != Split::Valid {
+            return;
+        }
+        let means = EpochMeans {
+            epoch: summary.epoch_number,
+            train_loss: self.mean(Split::Train, LOSS),
+            train_accuracy: self.mean(Split::Train, ACCURACY),
+            validation_loss: self.mean(Split::Valid, LOSS),
+            validation_accuracy: self.mean(Split::Valid, ACCURACY),
+        };
+        let step = summary.epoch_number as u64 * self.steps_per_epoch;
+        self.context.metric(step, "train/loss", means.train_loss);
+        self.context.metric(step, "train/accuracy", means.train_accuracy);
+        self.context.metric(step, "validation/loss", means.validation_loss);
+        self.context.metric(step, "validation/accuracy", means.validation_accuracy);
+        self.history.push(means);
+        self.running.clear();
+        if let Err(error) = self.context.flush_metrics().and_then(|()| write_course(&self.file, &self.history)) {
+            tracing::warn!("{error}: a resumed training will not know its earlier epochs");
+        }
+    }
+}
+
+/// The epochs up to `last` that an earlier call wrote to `folder`.
+///
+/// # Errors
+/// [`LabError::Io`] or [`LabError::Corrupt`] when they cannot be read, or when one is missing.
+pub(super) fn recorded_epochs(folder: &Path, last: usize) -> Result<Vec<EpochMeans>, LabError> {
+    if last == 0 {
+        return Ok(Vec::new());
+    }
+    let path = folder.join(COURSE);
+    let text = std::fs::read_to_string(&path).map_err(|error| LabError::io("read", &path, error))?;
+    let epochs: Vec<EpochMeans> = text
+        .lines()
+        .take(last)
+        .map(|line| serde_json::from_str(line).map_err(|error| LabError::corrupt("course of epochs", &path, error)))
+        .collect::<Result<_, _>>()?;
+    if epochs.len() < last {
+        return Err(LabError::corrupt("course of epochs", &path, format!("epoch {} is missing", epochs.len() + 1)));
+    }
+    Ok(epochs)
+}
+
+fn write_course(path: &Path, history: &History) -> Result<(), LabError> {
+    let mut text = String::new();
+    for epoch in history.epochs() {
+        text += &serde_json::to_string(&epoch).map_err(LabError::method)?;
+        text.push('\n');
+    }
+    write_whole(path, text.as_bytes())
+}
+
+const COURSE: &str = "epochs.jsonl";
+const LOSS: &str = "Loss";
+const ACCURACY: &str = "Accuracy";
+
+/// Keeps the newest checkpoints and the one with the lowest validation loss.
+pub(super) struct KeepNewestAndBest {
+    pub(super) history: History,
+    pub(super) folder: PathBuf,
+}
+
+impl KeepNewestAndBest {
+    const NEWEST: usize = 2;
+}
+
+impl CheckpointingStrategy for KeepNewestAndBest {
+    fn checkpointing(&mut self, epoch: usize, _store: &EventStoreClient) -> Vec<CheckpointingAction> {
+        let best = self.history.best().map(|means| means.epoch);
+        let stale = checkpointed_epochs(&self.folder)
+            .into_iter()
+            .filter(|kept| kept + Self::NEWEST <= epoch && Some(*kept) != best)
+            .map(CheckpointingAction::Delete);
+        std::iter::once(CheckpointingAction::Save).chain(stale).collect()
+    }
+}
+
+/// Epochs of which `folder` holds a checkpoint of the network, in rising order.
+pub(super) fn checkpointed_epochs(folder: &Path) -> Vec<usize> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let mut epochs: Vec<usize> = entries
+        .filter_map(|entry| {
+            let name = entry.ok()?.file_name().into_string().ok()?;
+            name.strip_prefix("model-")?.strip_suffix(".bpk")?.parse().ok()
+        })
+        .collect();
+    epochs.sort_unstable();
+    epochs
+}
+
+/// Stops when the validation loss has not improved for `patience` epochs.
+#[derive(Clone)]
+pub(super) struct Patience {
+    pub(super) history: History,
+    pub(super) patience: usize,
+}
+
+impl EarlyStoppingStrategy for Patience {
+    fn should_stop(&mut self, epoch: usize, _store: &EventStoreClient) -> bool {
+        self.history.best().is_some_and(|best| epoch >= best.epoch + self.patience)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn course(losses: &[f64]) -> History {
+        let epochs = losses.iter().enumerate();
+        let epochs = epochs.map(|(i, loss)| EpochMeans { epoch: i + 1, validation_loss: *loss, ..Default::default() });
+        History::after(epochs.collect())
+    }
+
+    #[test]
+    fn the_best_epoch_is_the_earliest_of_equals() {
+        assert_eq!(course(&[3.0, 1.0, 2.0, 1.0]).best().unwrap().epoch, 2);
+        assert!(course(&[]).best().is_none());
+    }
+
+    #[test]
+    fn checkpoints_are_found_by_their_names() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["model-10.bpk", "model-2.bpk", "optim-3.bpk", "model-x.bpk", "model-4.bpk.tmp"] {
+            std::fs::write(folder.path().join(name), b"").unwrap();
+        }
+        assert_eq!(checkpointed_epochs(folder.path()), vec![2, 10]);
+    }
+}

@@ -1,0 +1,168 @@
+//! Batches for Burn's training stack, in an order that depends on the seed and the epoch alone.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use burn::data::dataloader::{DataLoader, DataLoaderIterator, Progress};
+use burn::data::dataset::DatasetError;
+use burn::tensor::{Device, Int, Tensor};
+use kiln_data::ArrayDataset;
+use kiln_data::split::permutation;
+
+use super::fit::epoch_seed;
+
+/// Examples of one step.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// `[batch_size, num_features]`
+    pub inputs: Tensor<2>,
+    /// `[batch_size]`
+    pub targets: Tensor<1, Int>,
+    /// Number of the step in the whole training, from 0.
+    pub step: u64,
+    /// Number of the epoch, from 1.
+    pub epoch: usize,
+    /// Whether this is the last batch of its epoch.
+    pub last: bool,
+}
+
+/// A loader whose order of examples in epoch `e` is a function of the seed and of `e`.
+///
+/// Burn's own shuffling loader carries its generator from epoch to epoch, so that a resumed training would see another
+/// order. This one gives a resumed training the batches that the uninterrupted one would have seen.
+pub struct EpochLoader {
+    data: ArrayDataset,
+    batch_size: usize,
+    order: Order,
+    device: Device,
+    next_epoch: Arc<AtomicUsize>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Order {
+    Shuffled(u64),
+    AsStored,
+}
+
+impl EpochLoader {
+    /// A loader for training, which starts with epoch `first_epoch` (from 1).
+    pub fn shuffled(data: ArrayDataset, batch_size: usize, seed: u64, first_epoch: usize, device: Device) -> Self {
+        let next_epoch = Arc::new(AtomicUsize::new(first_epoch));
+        Self { data, batch_size, order: Order::Shuffled(seed), device, next_epoch }
+    }
+
+    /// A loader for validation: the same order in every epoch.
+    pub fn ordered(data: ArrayDataset, batch_size: usize, device: Device) -> Self {
+        Self { data, batch_size, order: Order::AsStored, device, next_epoch: Arc::new(AtomicUsize::new(1)) }
+    }
+
+    fn on(&self, data: ArrayDataset, device: &Device) -> Self {
+        Self {
+            data,
+            batch_size: self.batch_size,
+            order: self.order,
+            device: device.clone(),
+            next_epoch: self.next_epoch.clone(),
+        }
+    }
+}
+
+impl DataLoader<Batch> for EpochLoader {
+    fn iter<'a>(&'a self) -> Box<dyn DataLoaderIterator<Batch> + 'a> {
+        let epoch = self.next_epoch.fetch_add(1, Ordering::Relaxed);
+        let order = match self.order {
+            Order::Shuffled(seed) => {
+                // Dropout draws from the device: what it draws must not depend on where a training was resumed.
+                self.device.seed(epoch_seed(seed, epoch));
+                permutation(self.data.len(), epoch_seed(seed, epoch))
+            }
+            Order::AsStored => (0..self.data.len()).collect(),
+        };
+        Box::new(EpochIterator { loader: self, order, epoch, done: 0 })
+    }
+
+    fn num_items(&self) -> usize {
+        self.data.len()
+    }
+
+    fn to_device(&self, device: &Device) -> Arc<dyn DataLoader<Batch>> {
+        Arc::new(self.on(self.data.clone(), device))
+    }
+
+    fn slice(&self, start: usize, end: usize) -> Arc<dyn DataLoader<Batch>> {
+        let indices: Vec<usize> = (start..end).collect();
+        let mut slice = self.on(self.data.select(&indices), &self.device);
+        slice.next_epoch = Arc::new(AtomicUsize::new(self.next_epoch.load(Ordering::Relaxed)));
+        Arc::new(slice)
+    }
+}
+
+struct EpochIterator<'a> {
+    loader: &'a EpochLoader,
+    order: Vec<usize>,
+    epoch: usize,
+    done: usize,
+}
+
+impl Iterator for EpochIterator<'_> {
+    type Item = Result<Batch, DatasetError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.done == self.order.len() {
+            return None;
+        }
+        let size = self.loader.batch_size;
+        let end = (self.done + size).min(self.order.len());
+        let (inputs, targets) = self.loader.data.batch(&self.order[self.done..end], &self.loader.device);
+        let steps_per_epoch = self.order.len().div_ceil(size);
+        let step = ((self.epoch - 1) * steps_per_epoch + self.done / size) as u64;
+        self.done = end;
+        Some(Ok(Batch { inputs, targets, step, epoch: self.epoch, last: end == self.order.len() }))
+    }
+}
+
+impl DataLoaderIterator<Batch> for EpochIterator<'_> {
+    fn progress(&self) -> Progress {
+        Progress::new(self.done, self.order.len(), Some("examples".to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kiln_data::Targets;
+
+    fn counted(examples: usize) -> ArrayDataset {
+        let labels = (0..examples as u32).map(|i| i % 2).collect();
+        let names = vec!["even".to_string(), "odd".to_string()];
+        let inputs = (0..examples).map(|i| i as f32).collect();
+        ArrayDataset::new(inputs, vec![1], Targets::Classes { labels, names }).unwrap()
+    }
+
+    fn epoch(loader: &EpochLoader) -> Vec<Vec<f32>> {
+        loader.iter().map(|batch| batch.unwrap().inputs.into_data().iter::<f32>().collect()).collect()
+    }
+
+    #[test]
+    fn an_epoch_does_not_depend_on_where_the_training_began() {
+        let device = Device::flex();
+        let whole = EpochLoader::shuffled(counted(10), 4, 7, 1, device.clone());
+        let (first, second) = (epoch(&whole), epoch(&whole));
+        let resumed = EpochLoader::shuffled(counted(10), 4, 7, 2, device);
+        assert_eq!(second, epoch(&resumed));
+        assert_ne!(first, second);
+        let mut seen: Vec<f32> = first.concat();
+        seen.sort_by(f32::total_cmp);
+        assert_eq!(seen, (0..10).map(|i| i as f32).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn steps_are_counted_over_epochs() {
+        let loader = EpochLoader::shuffled(counted(10), 4, 7, 1, Device::flex());
+        let steps = |loader: &EpochLoader| -> Vec<(u64, bool)> {
+            loader.iter().map(|batch| batch.map(|b| (b.step, b.last)).unwrap()).collect()
+        };
+        assert_eq!(steps(&loader), vec![(0, false), (1, false), (2, true)]);
+        assert_eq!(steps(&loader), vec![(3, false), (4, false), (5, true)]);
+    }
+}

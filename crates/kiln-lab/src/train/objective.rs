@@ -1,0 +1,51 @@
+//! What a training minimises.
+
+use burn::tensor::{Int, Tensor};
+use kiln_loss::ClassificationLoss;
+use kiln_nn::Network;
+
+/// A scalar to minimise on a batch.
+///
+/// Every [`ClassificationLoss`] is one. Objectives that look at the inputs too, such as adversarial ones, implement
+/// [`loss`](Objective::loss) themselves.
+pub trait Objective: Send + Sync {
+    /// Loss of a batch, with its graph.
+    ///
+    /// # Shapes
+    /// - `inputs`: `[batch_size, num_features]`
+    /// - `targets`: `[batch_size]`
+    /// - output: `[1]`
+    ///
+    /// `step` counts the optimizer steps from 0; objectives that draw random numbers seed them with it.
+    fn loss(&self, network: &Network, inputs: Tensor<2>, targets: Tensor<1, Int>, step: u64) -> Tensor<1>;
+
+    /// Loss of a batch as [`loss`](Objective::loss) gives it, and the logits `[batch_size, num_classes]` on the same
+    /// inputs for metrics.
+    fn loss_and_logits(
+        &self,
+        network: &Network,
+        inputs: Tensor<2>,
+        targets: Tensor<1, Int>,
+        step: u64,
+    ) -> (Tensor<1>, Tensor<2>) {
+        let logits = network.forward(inputs.clone()).detach();
+        (self.loss(network, inputs, targets, step), logits)
+    }
+}
+
+impl<L: ClassificationLoss> Objective for L {
+    fn loss(&self, network: &Network, inputs: Tensor<2>, targets: Tensor<1, Int>, _step: u64) -> Tensor<1> {
+        self.forward(network.forward(inputs), targets)
+    }
+
+    fn loss_and_logits(
+        &self,
+        network: &Network,
+        inputs: Tensor<2>,
+        targets: Tensor<1, Int>,
+        _step: u64,
+    ) -> (Tensor<1>, Tensor<2>) {
+        let logits = network.forward(inputs);
+        (self.forward(logits.clone(), targets), logits)
+    }
+}

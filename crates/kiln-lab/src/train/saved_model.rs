@@ -1,0 +1,95 @@
+//! A trained model on disk: `model.toml` and `model.safetensors` side by side.
+
+use std::path::{Path, PathBuf};
+
+use burn::module::Module;
+use burn::tensor::activation::softmax;
+use burn::tensor::{Device, Tensor};
+use kiln_data::{ArrayDataset, Preprocessing};
+use kiln_nn::{Network, NetworkConfig, load_safetensors, save_safetensors};
+use serde::{Deserialize, Serialize};
+
+use super::{TrainConfig, predict_logits};
+use crate::{LabError, write_whole};
+
+/// Everything that predicting with a trained network needs.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct SavedModel {
+    /// Version of kiln that wrote it.
+    pub kiln: String,
+    /// How it was trained.
+    pub training: TrainConfig,
+    /// The network.
+    pub network: NetworkConfig,
+    /// What was done to the training rows.
+    pub preprocessing: Preprocessing,
+}
+
+impl SavedModel {
+    /// Name of the description in the model's folder.
+    pub const DESCRIPTION: &'static str = "model.toml";
+    /// Name of the weights in the model's folder.
+    pub const WEIGHTS: &'static str = "model.safetensors";
+
+    /// Writes the description and the weights to `folder`, each whole.
+    ///
+    /// # Errors
+    /// [`LabError::Io`] when the folder cannot be written.
+    pub fn save(&self, network: &Network, folder: &Path) -> Result<(), LabError> {
+        save_safetensors(network, folder.join(Self::WEIGHTS)).map_err(LabError::method)?;
+        let text = toml::to_string(self).map_err(LabError::method)?;
+        write_whole(&folder.join(Self::DESCRIPTION), text.as_bytes())
+    }
+
+    /// Reads a model from its folder, or from its `model.toml`.
+    ///
+    /// # Errors
+    /// [`LabError::Io`] when a file is missing, [`LabError::Corrupt`] when the description is none, and the weights'
+    /// own error when they do not fit the network.
+    pub fn load(path: &Path, device: &Device) -> Result<(Self, Network), LabError> {
+        let description = description_of(path);
+        let text = std::fs::read_to_string(&description).map_err(|error| LabError::io("read", &description, error))?;
+        let model: Self =
+            toml::from_str(&text).map_err(|error| LabError::corrupt("model description", &description, error))?;
+        let shape = model.preprocessing.input_shape();
+        let classes = model.preprocessing.class_names().len();
+        let network = model.network.init_seeded(&shape, classes, 0, device).map_err(LabError::method)?;
+        let network = load_safetensors(network, Self::folder(path).join(Self::WEIGHTS)).map_err(LabError::method)?;
+        Ok((model, network.fork(device).valid()))
+    }
+
+    /// The folder of a model that is named by its folder or by one of its files.
+    pub fn folder(path: &Path) -> &Path {
+        if path.is_dir() { path } else { path.parent().unwrap_or(Path::new(".")) }
+    }
+
+    /// Whether the loss that the network was trained with makes its softmax a probability.
+    pub fn gives_probabilities(&self) -> bool {
+        !matches!(self.training.loss.name(), "z-loss" | "taylor-softmax" | "spherical-softmax" | "squared-error")
+    }
+}
+
+/// Class probabilities of every example, `[example][class]`.
+pub fn predict_probabilities(network: &Network, data: &ArrayDataset, device: &Device) -> Vec<Vec<f64>> {
+    rows(softmax(predict_logits(network, data, device), 1))
+}
+
+/// Scores of every example, `[example][class]`.
+pub fn predict_scores(network: &Network, data: &ArrayDataset, device: &Device) -> Vec<Vec<f64>> {
+    rows(predict_logits(network, data, device))
+}
+
+fn rows(tensor: Tensor<2>) -> Vec<Vec<f64>> {
+    let [_, width] = tensor.dims();
+    let values: Vec<f64> = tensor.into_data().iter::<f64>().collect();
+    values.chunks(width).map(<[f64]>::to_vec).collect()
+}
+
+fn description_of(path: &Path) -> PathBuf {
+    match path.extension() {
+        Some(extension) if extension == "toml" => path.to_path_buf(),
+        Some(extension) if extension == "safetensors" => path.with_file_name(SavedModel::DESCRIPTION),
+        _ => path.join(SavedModel::DESCRIPTION),
+    }
+}

@@ -1,0 +1,161 @@
+//! Training on Burn's own stack: its loop, metrics, checkpointers, early stopping and execution strategies.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use burn::module::Module;
+use burn::optim::ModuleOptimizer;
+use burn::tensor::Device;
+use burn::train::metric::{AccuracyMetric, LossMetric};
+use burn::train::{ExecutionStrategy, Learner, SupervisedTraining};
+use kiln_data::Splits;
+use kiln_nn::Network;
+
+use super::checkpoint::{RECORDS, WholeFileCheckpointer, network_file, network_record, newest_whole_epoch};
+use super::history::{HistoryLogger, KeepNewestAndBest, Patience, recorded_epochs};
+use super::renderer::SilentRenderer;
+use super::{EpochLoader, EpochMeans, FitSettings, History, Objective, Procedure, Trainee, TrainingRule};
+use crate::{JobContext, LabError, Probe};
+
+/// Everything that [`train`] needs besides the data.
+pub struct Training {
+    /// The network to start from.
+    pub network: Network,
+    /// What is minimised.
+    pub objective: Box<dyn Objective>,
+    /// How a batch changes the network.
+    pub rule: Box<dyn TrainingRule>,
+    /// How gradients become steps.
+    pub optimizer: ModuleOptimizer,
+    /// How long and how fast.
+    pub settings: FitSettings,
+    /// Stop when the validation loss has not improved for so many epochs.
+    pub patience: Option<usize>,
+    /// Who watches.
+    pub probes: Vec<Box<dyn Probe>>,
+    /// Where the work is done: one device, or several with Burn's data-parallel strategies.
+    pub strategy: ExecutionStrategy,
+}
+
+/// A finished training.
+pub struct Trained {
+    /// The network of the epoch with the lowest validation loss, without gradient tracking.
+    pub network: Network,
+    /// That epoch.
+    pub best: EpochMeans,
+    /// All epochs.
+    pub epochs: Vec<EpochMeans>,
+}
+
+/// Trains on `splits.train`, choosing the epoch on `splits.validation`; checkpoints go to `folder`.
+///
+/// Where `folder` holds checkpoints of an earlier call with the same settings, the training goes on after the newest
+/// whole one and gives the figures of an uninterrupted training, bit for bit.
+///
+/// # Errors
+/// [`LabError::Diverged`] when the loss stops being finite, [`LabError::Corrupt`] for a checkpoint that cannot be
+/// read, [`LabError::Io`] when `folder` cannot be written.
+pub fn train(
+    training: Training,
+    splits: &Splits,
+    folder: &Path,
+    context: Arc<JobContext>,
+) -> Result<Trained, LabError> {
+    let settings = training.settings;
+    std::fs::create_dir_all(folder).map_err(|error| LabError::io("create", folder, error))?;
+    let resumed = newest_whole_epoch(folder)?;
+    let history = History::after(recorded_epochs(folder, resumed.unwrap_or(0))?);
+    let device = training.strategy.main_device().clone();
+    let steps_per_epoch = splits.train.len().div_ceil(workers(&training.strategy)).div_ceil(settings.batch_size);
+    let total_steps = steps_per_epoch * settings.epochs;
+    if let Some(epoch) = resumed {
+        context.resume_metrics((epoch * steps_per_epoch) as u64)?;
+    }
+    let procedure = Arc::new(Procedure::new(
+        training.objective,
+        training.rule,
+        context.clone(),
+        total_steps as u64,
+        training.probes,
+    ));
+    let network = training.network.fork(&device.clone().autodiff()).train();
+    let trainee = Trainee::new(network, procedure.clone());
+
+    let finished = resumed.is_some_and(|epoch| {
+        epoch >= settings.epochs || training.patience.is_some_and(|patience| exhausted(&history, epoch, patience))
+    });
+    if !finished {
+        let (train, validation) = loaders(splits, &settings, resumed.unwrap_or(0) + 1, &device);
+        let mut supervised = SupervisedTraining::new(folder, train, validation)
+            .metrics((LossMetric::new(), AccuracyMetric::new()))
+            .with_metric_logger(HistoryLogger::new(history.clone(), context, steps_per_epoch as u64, folder))
+            .with_application_logger(None)
+            .with_interrupter(procedure.interrupter.clone())
+            .renderer(Box::new(SilentRenderer))
+            .with_custom_checkpointers(
+                WholeFileCheckpointer::new(folder, RECORDS[0]),
+                WholeFileCheckpointer::new(folder, RECORDS[1]),
+                WholeFileCheckpointer::new(folder, RECORDS[2]),
+            )
+            .with_checkpointing_strategy(KeepNewestAndBest { history: history.clone(), folder: folder.to_path_buf() })
+            .with_training_strategy(training.strategy.into())
+            .num_epochs(settings.epochs);
+        if let Some(patience) = training.patience {
+            supervised = supervised.early_stopping(Patience { history: history.clone(), patience });
+        }
+        if let Some(epoch) = resumed {
+            supervised = supervised.checkpoint(epoch);
+        }
+        let scheduler = settings.schedule.scheduler(settings.learning_rate, total_steps);
+        let result = supervised.launch(Learner::new(trainee.clone(), training.optimizer, scheduler));
+        if let Some(failure) = procedure.take_failure() {
+            return Err(with_checkpoint(failure, &history, folder));
+        }
+        if let Some(error) = result.error {
+            return Err(LabError::method(error.to_string()));
+        }
+    }
+    let best =
+        history.best().ok_or_else(|| LabError::Refused("no epoch was trained: set epochs to at least 1".into()))?;
+    let network = trainee.load_record(network_record(folder, best.epoch)?).network;
+    Ok(Trained { network: network.fork(&device.inner()).valid(), best, epochs: history.epochs() })
+}
+
+/// Devices that share an epoch's rows.
+fn workers(strategy: &ExecutionStrategy) -> usize {
+    match strategy {
+        ExecutionStrategy::SingleDevice(_) => 1,
+        ExecutionStrategy::MultiDevice(devices, _) => devices.len(),
+        ExecutionStrategy::DistributedDataParallel { devices, .. } => devices.len(),
+    }
+}
+
+fn loaders(
+    splits: &Splits,
+    settings: &FitSettings,
+    first_epoch: usize,
+    device: &Device,
+) -> (Arc<EpochLoader>, Arc<EpochLoader>) {
+    // Validation has no gradients to keep, so that larger batches cost no memory to speak of.
+    const VALIDATION_BATCH: usize = 256;
+    let (batch_size, seed) = (settings.batch_size, settings.seed);
+    let train = EpochLoader::shuffled(splits.train.clone(), batch_size, seed, first_epoch, device.clone());
+    let validation = EpochLoader::ordered(splits.validation.clone(), batch_size.max(VALIDATION_BATCH), device.clone());
+    (Arc::new(train), Arc::new(validation))
+}
+
+fn exhausted(history: &History, epoch: usize, patience: usize) -> bool {
+    history.best().is_some_and(|best| epoch >= best.epoch + patience)
+}
+
+/// Names the checkpoint of the best epoch, whose loss was still finite.
+fn with_checkpoint(failure: LabError, history: &History, folder: &Path) -> LabError {
+    match failure {
+        LabError::Diverged { step, loss, job, .. } => {
+            let best = history.best().filter(|best| best.validation_loss.is_finite());
+            let checkpoint = best.map(|best| network_file(folder, best.epoch)).filter(|file| file.is_file());
+            LabError::Diverged { step, loss, job, checkpoint }
+        }
+        other => other,
+    }
+}

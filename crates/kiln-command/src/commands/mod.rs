@@ -1,0 +1,15 @@
+//! One file a command: what it takes, and what it does.
+
+pub mod compare;
+pub mod completions;
+pub mod data;
+pub mod evaluate;
+pub mod list;
+pub mod predict;
+pub mod reference;
+pub mod report;
+pub mod reproduce;
+pub mod resume;
+pub mod runs;
+pub mod show;
+pub mod train;

@@ -1,0 +1,39 @@
+//! `kiln runs`: what was run.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use kiln_lab::store::Runs;
+use serde_json::{Value, json};
+
+use crate::cli::Global;
+use crate::failure::CommandResult;
+
+/// Where the runs lie.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  kiln runs\n  kiln runs --out runs --json")]
+pub struct RunsArgs {
+    /// Folder with the runs
+    #[arg(long, value_name = "DIR", default_value = "runs")]
+    out: PathBuf,
+}
+
+/// Prints the table of runs, the newest first.
+pub fn run(args: RunsArgs, global: &Global) -> CommandResult {
+    let runs = Runs::list(&args.out)?;
+    for error in &runs.broken {
+        eprintln!("left out: {error}");
+    }
+    if global.json {
+        let listed = runs.runs.iter().map(|run| {
+            json!({ "run": run.name(), "folder": run.folder, "manifest": run.manifest, "outcome": run.outcome(),
+                    "findings": run.verdict.as_ref().map(|verdict| &verdict.findings) })
+        });
+        println!("{}", Value::from(listed.collect::<Vec<_>>()));
+    } else if runs.runs.is_empty() {
+        println!("no runs in {}; `kiln reproduce METHOD` makes one", args.out.display());
+    } else {
+        println!("{}", runs.table().terminal());
+    }
+    Ok(ExitCode::SUCCESS)
+}

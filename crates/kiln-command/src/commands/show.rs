@@ -1,0 +1,144 @@
+//! `kiln show`: what a method, a loss, an optimizer or a model is, and what can be set.
+
+use std::process::ExitCode;
+
+use kiln_lab::train::{LOSSES, MODELS, OPTIMIZERS, Registry};
+use kiln_lab::{AnyRecipe, LabError, Scale, Table, ledger};
+use kiln_recipes::catalogue::{self, RECIPES};
+use serde_json::{Value, json};
+
+use crate::cli::Global;
+use crate::failure::{CommandResult, Failure};
+
+/// What to show.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  kiln show comp-sum\n  kiln show z-loss --markdown")]
+pub struct ShowArgs {
+    /// Name of a method, a loss, an optimizer or a model
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// Print the recorded verdict of a method in Markdown, as in the book
+    #[arg(long, conflicts_with = "json")]
+    markdown: bool,
+}
+
+/// Prints everything that has the name.
+pub fn run(args: ShowArgs, global: &Global) -> CommandResult {
+    let recipe = catalogue::find(&args.name);
+    if args.markdown {
+        return recorded(&args.name);
+    }
+    let parts =
+        [of_registry(&LOSSES, &args.name), of_registry(&OPTIMIZERS, &args.name), of_registry(&MODELS, &args.name)];
+    let components: Vec<Component> = parts.into_iter().flatten().collect();
+    if recipe.is_none() && components.is_empty() {
+        let methods = RECIPES.iter().map(|recipe| recipe.card().id);
+        let known: Vec<&str> = methods.chain(LOSSES.names()).chain(OPTIMIZERS.names()).chain(MODELS.names()).collect();
+        return Err(LabError::unknown("method, loss, optimizer or model", &args.name, known).into());
+    }
+    if global.json {
+        let method = recipe.map(method_json).transpose()?;
+        let components: Vec<Value> = components.iter().map(Component::json).collect();
+        println!("{}", json!({ "method": method, "components": components }));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut sections = Vec::new();
+    sections.extend(recipe.map(method_text).transpose()?);
+    sections.extend(components.iter().map(Component::text));
+    println!("{}", sections.join("\n\n"));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn recorded(name: &str) -> CommandResult {
+    let recipe = catalogue::find(name)
+        .ok_or_else(|| LabError::unknown("method", name, RECIPES.iter().map(|recipe| recipe.card().id)))?;
+    match ledger::Entry::read(&ledger::folder(), recipe.card().id)? {
+        Some(entry) => print!("{}", entry.markdown()),
+        None => {
+            return Err(Failure::Failed(format!(
+                "no verdict on {name} is recorded: kiln reproduce {name} --full --record"
+            )));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A loss, an optimizer or a model.
+struct Component {
+    kind: &'static str,
+    name: &'static str,
+    summary: &'static str,
+    settings: Vec<[&'static str; 3]>,
+}
+
+fn of_registry<T>(registry: &Registry<T>, name: &str) -> Option<Component> {
+    let entry = registry.entries.iter().find(|entry| entry.name == name)?;
+    let settings = entry.settings.iter().map(|setting| [setting.key, setting.default, setting.about]).collect();
+    Some(Component { kind: registry.kind, name: entry.name, summary: entry.summary, settings })
+}
+
+impl Component {
+    fn text(&self) -> String {
+        let mut text = format!("{} {}: {}", self.kind, self.name, self.summary);
+        if !self.settings.is_empty() {
+            let mut table = Table::new("Settings", ["setting", "default", "what it does"]);
+            self.settings.iter().for_each(|setting| table.push(*setting));
+            let [key, default, _] = self.settings[0];
+            let example = format!("use: kiln train --data digits --{} {}:{key}={default}", self.kind, self.name);
+            text.push_str(&format!("\n{}\n{example}", table.terminal()));
+        }
+        text
+    }
+
+    fn json(&self) -> Value {
+        let setting = |[key, default, about]: &[&str; 3]| json!({ "key": key, "default": default, "about": about });
+        let settings: Vec<Value> = self.settings.iter().map(setting).collect();
+        json!({ "kind": self.kind, "name": self.name, "summary": self.summary, "settings": settings })
+    }
+}
+
+fn method_json(recipe: &dyn AnyRecipe) -> Result<Value, LabError> {
+    let card = recipe.card();
+    Ok(json!({
+        "card": card,
+        "parts": recipe.parts(),
+        "quick": recipe.settings_table(Scale::Quick)?,
+        "full": recipe.settings_table(Scale::Full)?,
+        "recorded": ledger::Entry::read(&ledger::folder(), card.id)?,
+    }))
+}
+
+fn method_text(recipe: &dyn AnyRecipe) -> Result<String, LabError> {
+    let card = recipe.card();
+    let mut lines = vec![
+        format!("{}: {}", card.id, card.summary),
+        String::new(),
+        format!("paper    {}", card.title),
+        format!("         {}", card.citation()),
+    ];
+    lines.extend(card.url().map(|url| format!("         {url}")));
+    lines.push(format!("claim    {}", card.claim));
+    lines.push(format!("family   {}", card.family));
+    lines.push(format!("types    {}", card.types.join(", ")));
+    if !recipe.parts().is_empty() {
+        lines.push(format!("parts    {} (--only PART)", recipe.parts().join(", ")));
+    }
+    let (quick, full) = (recipe.settings_table(Scale::Quick)?, recipe.settings_table(Scale::Full)?);
+    let mut table = Table::new("Settings", ["setting (--set)", "quick", "full"]);
+    for key in kiln_lab::settings::keys(&full) {
+        let value = |table: &toml::Table| {
+            let mut parts = key.split('.');
+            let first = parts.next().and_then(|part| table.get(part));
+            parts.fold(first, |value, part| value?.get(part)).map_or_else(|| "-".to_string(), ToString::to_string)
+        };
+        table.push([key.clone(), value(&quick), value(&full)]);
+    }
+    lines.push(String::new());
+    lines.push(table.terminal());
+    if let Some(entry) = ledger::Entry::read(&ledger::folder(), card.id)? {
+        lines.push(String::new());
+        lines.push(format!("recorded {} at {} on {}:", entry.date, entry.commit, entry.machine));
+        lines.push(ledger::findings_table("Verdict", &entry.verdict()).terminal());
+    }
+    Ok(lines.join("\n"))
+}

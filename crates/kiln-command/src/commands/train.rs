@@ -1,0 +1,270 @@
+//! `kiln train`: a network on a data set or on a person's own files.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use burn::train::{ExecutionStrategy, MultiDeviceOptim};
+use kiln_data::{OpenOptions, SplitOptions, Splits, open};
+use kiln_lab::train::{
+    Backpropagation, Evaluation, LOSSES, MODELS, OPTIMIZERS, SavedModel, Selector, TrainConfig, Trained, Training,
+    predict_probabilities, train,
+};
+use kiln_lab::{LabError, Plot, Probe, Run, RunOptions, Scale, Series, Verdict, probe};
+use serde::Serialize;
+
+use crate::cli::Global;
+use crate::failure::{CommandResult, Failure};
+
+/// What to train, on what, and how. Without a flag, `--config` decides; without either, the default.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  kiln train --data digits --model mlp:hidden=256-256 --epochs 10\n  \
+                        kiln train --data data/tabular/wine.csv --loss comp-sum:tau=1.5 --optimizer diffgrad")]
+pub struct TrainArgs {
+    /// Name of a data set, or a file or folder of your own
+    #[arg(long, value_name = "DATA")]
+    data: Option<String>,
+    /// Column to predict [default: the last one]
+    #[arg(long, value_name = "COLUMN")]
+    target: Option<String>,
+    /// Network, as NAME or NAME:key=value,... [default: mlp]
+    #[arg(long, value_name = "MODEL")]
+    model: Option<Selector>,
+    /// Loss, as NAME or NAME:key=value,... [default: cross-entropy]
+    #[arg(long, value_name = "LOSS")]
+    loss: Option<Selector>,
+    /// Optimizer, as NAME or NAME:key=value,... [default: adam]
+    #[arg(long, value_name = "OPTIMIZER")]
+    optimizer: Option<Selector>,
+    /// Passes over the training rows [default: 20]
+    #[arg(long, value_name = "N")]
+    epochs: Option<usize>,
+    /// Rows a step [default: 64]
+    #[arg(long, value_name = "N")]
+    batch_size: Option<usize>,
+    /// Learning rate before the schedule [default: 0.001]
+    #[arg(long, value_name = "RATE")]
+    lr: Option<f64>,
+    /// Change of the learning rate: constant, cosine, linear or step, with settings [default: constant]
+    #[arg(long, value_name = "SCHEDULE")]
+    schedule: Option<Selector>,
+    /// Decides weights, splits and order of the rows [default: 1]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Stop after so many epochs without a better validation loss
+    #[arg(long, value_name = "EPOCHS")]
+    patience: Option<usize>,
+    /// Probes that watch the training, joined by commas: confusion, filters, calibration
+    #[arg(long, value_name = "PROBE", value_delimiter = ',')]
+    watch: Option<Vec<String>>,
+    /// A train.toml with the same settings; flags win
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Device to train on, or several joined by commas: each step then takes one batch on each of them
+    #[arg(long, value_name = "DEVICE,...", default_value = "cpu")]
+    device: String,
+    /// Folder in which the run's folder is made
+    #[arg(long, value_name = "DIR", default_value = "runs")]
+    out: PathBuf,
+}
+
+/// Trains, measures on the test split, and writes the model into the run's folder.
+pub fn run(args: TrainArgs, global: &Global) -> CommandResult {
+    let (device, out) = (args.device.clone(), args.out.clone());
+    let config = configuration(args)?;
+    let mut options = RunOptions::new(Scale::Full, out, global.data());
+    options.device = device;
+    options.show_progress = !global.json;
+    prepare(&config, global)?;
+    let settings = toml::Table::try_from(&config).map_err(LabError::method)?;
+    let mut run = Run::start("train", settings, vec![config.seed], &options)?;
+    let summary = perform(&config, &mut run)?;
+    show(&summary, global)
+}
+
+/// Goes on with a training that was interrupted.
+pub fn resume(mut run: Run, global: &Global) -> CommandResult {
+    let settings = run.settings().clone();
+    let config: TrainConfig = settings.try_into().map_err(LabError::method)?;
+    let summary = perform(&config, &mut run)?;
+    show(&summary, global)
+}
+
+fn configuration(args: TrainArgs) -> Result<TrainConfig, Failure> {
+    let mut config = match &args.config {
+        Some(path) => TrainConfig::read(path)?,
+        None => TrainConfig::default(),
+    };
+    macro_rules! take {
+        ($($field:ident),*) => { $(if let Some(value) = args.$field { config.$field = value; })* };
+    }
+    take!(data, model, loss, optimizer, epochs, batch_size, lr, schedule, seed, watch);
+    config.target = args.target.or(config.target);
+    config.patience = args.patience.or(config.patience);
+    if config.data.is_empty() {
+        return Err(Failure::usage(
+            "no data: name a data set (see `kiln data list`), or a file or folder, with --data",
+        ));
+    }
+    config.check()?;
+    Ok(config)
+}
+
+/// Refuses every name and value that is not right before anything is written.
+fn prepare(config: &TrainConfig, global: &Global) -> Result<(), Failure> {
+    config.fit_settings()?;
+    LOSSES.build(&config.loss)?;
+    OPTIMIZERS.build(&config.optimizer)?;
+    let network = MODELS.build(&config.model)?;
+    probes(&config.watch)?;
+    let splits = splits(config, &global.data())?;
+    network
+        .init_seeded(splits.train.input_shape(), splits.train.num_classes(), config.seed, &Default::default())
+        .map_err(|error| Failure::usage(format!("--model {}: {error}", config.model)))?;
+    Ok(())
+}
+
+fn splits(config: &TrainConfig, data: &kiln_data::DataDir) -> Result<Splits, Failure> {
+    let split =
+        SplitOptions { test: config.test, validation: config.validation, seed: config.seed, ..Default::default() };
+    let options = OpenOptions { target: config.target.clone(), split, ..Default::default() };
+    let splits = open(&config.data, data, &options)?;
+    if !splits.train.is_classification() {
+        return Err(Failure::usage(format!(
+            "--data {}: the target is a number, and `kiln train` learns classes; name a column of classes with --target",
+            config.data
+        )));
+    }
+    Ok(splits)
+}
+
+fn perform(config: &TrainConfig, run: &mut Run) -> Result<Summary, Failure> {
+    let splits = splits(config, run.data())?;
+    let device = run.device();
+    let network_config = MODELS.build(&config.model)?;
+    let (shape, classes) = (splits.train.input_shape(), splits.train.num_classes());
+    let network = network_config.init_seeded(shape, classes, config.seed, &device).map_err(LabError::method)?;
+    let parameters = network.num_parameters();
+    let context = Arc::new(run.job("train", "seed"));
+    let training = Training {
+        network,
+        objective: Box::new(LOSSES.build(&config.loss)?),
+        rule: Box::new(Backpropagation),
+        optimizer: OPTIMIZERS.build(&config.optimizer)?,
+        settings: config.fit_settings()?,
+        patience: config.patience,
+        probes: probes(&config.watch)?,
+        strategy: match run.devices() {
+            [device] => ExecutionStrategy::single(device.clone()),
+            devices => ExecutionStrategy::multi(devices.to_vec(), MultiDeviceOptim::OptimMainDevice),
+        },
+    };
+    let started = std::time::Instant::now();
+    let trained = train(training, &splits, &run.folder().join("checkpoints"), context.clone())?;
+    let seconds = started.elapsed().as_secs_f64();
+    context.finish()?;
+
+    let model = SavedModel {
+        kiln: env!("CARGO_PKG_VERSION").to_string(),
+        training: config.clone(),
+        network: network_config,
+        preprocessing: splits.preprocessing.clone(),
+    };
+    model.save(&trained.network, run.folder())?;
+    run.plot("loss", &course(&trained))?;
+    let test = Evaluation::new(&predict_probabilities(&trained.network, &splits.test, &device), &splits.test.labels());
+    let summary = Summary {
+        run: run.folder().to_path_buf(),
+        data: config.data.clone(),
+        model: config.model.to_string(),
+        loss: config.loss.to_string(),
+        optimizer: config.optimizer.to_string(),
+        parameters,
+        rows: [splits.train.len(), splits.validation.len(), splits.test.len()],
+        epochs: trained.epochs.len(),
+        best_epoch: trained.best.epoch,
+        validation_loss: trained.best.validation_loss,
+        validation_accuracy: trained.best.validation_accuracy / 100.0,
+        test_accuracy: test.accuracy,
+        test_log_loss: model.gives_probabilities().then_some(test.log_loss),
+        seconds,
+    };
+    run.table(summary.lab_table());
+    run.finish(&Verdict::new())?;
+    Ok(summary)
+}
+
+fn course(trained: &Trained) -> Plot {
+    let points = |value: fn(&kiln_lab::train::EpochMeans) -> f64| -> Vec<(f64, f64)> {
+        trained.epochs.iter().map(|epoch| (epoch.epoch as f64, value(epoch))).collect()
+    };
+    Plot::line("Loss", "epoch", "mean loss")
+        .series(Series::new("training").points(points(|epoch| epoch.train_loss)))
+        .series(Series::new("validation").points(points(|epoch| epoch.validation_loss)))
+}
+
+#[derive(Debug, Serialize)]
+struct Summary {
+    run: PathBuf,
+    data: String,
+    model: String,
+    loss: String,
+    optimizer: String,
+    parameters: usize,
+    rows: [usize; 3],
+    epochs: usize,
+    best_epoch: usize,
+    validation_loss: f64,
+    validation_accuracy: f64,
+    test_accuracy: f64,
+    test_log_loss: Option<f64>,
+    seconds: f64,
+}
+
+impl Summary {
+    fn rows(&self) -> Vec<(&'static str, String)> {
+        let [train, validation, test] = self.rows;
+        let mut rows = vec![
+            ("data", format!("{} ({train} to train, {validation} to validate, {test} to test)", self.data)),
+            ("model", format!("{} ({} parameters)", self.model, self.parameters)),
+            ("loss", self.loss.clone()),
+            ("optimizer", self.optimizer.clone()),
+            ("epochs", format!("{}, best {}", self.epochs, self.best_epoch)),
+            ("validation", format!("loss {:.4}, accuracy {:.4}", self.validation_loss, self.validation_accuracy)),
+            ("test", format!("accuracy {:.4}", self.test_accuracy)),
+            ("seconds", format!("{:.2}", self.seconds)),
+        ];
+        if let Some(log_loss) = self.test_log_loss {
+            rows[6].1 += &format!(", log-loss {log_loss:.4}");
+        }
+        rows
+    }
+
+    fn lab_table(&self) -> kiln_lab::Table {
+        let mut table = kiln_lab::Table::new("Training", ["what", "figure"]);
+        for (what, figure) in self.rows() {
+            table.push([what.to_string(), figure]);
+        }
+        table
+    }
+}
+
+fn show(summary: &Summary, global: &Global) -> CommandResult {
+    if global.json {
+        println!("{}", serde_json::to_string(summary).map_err(LabError::method)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    for (what, figure) in summary.rows() {
+        println!("{what:<11} {figure}");
+    }
+    println!("\nmodel: {}", display(&summary.run.join(SavedModel::DESCRIPTION)));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn display(path: &Path) -> String {
+    path.display().to_string()
+}
+
+fn probes(names: &[String]) -> Result<Vec<Box<dyn Probe>>, LabError> {
+    names.iter().map(|name| probe::by_name(name)).collect()
+}

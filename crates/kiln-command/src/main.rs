@@ -1,0 +1,34 @@
+//! The `kiln` program: gradient-learning methods from the command line.
+//!
+//! [`cli`] says what can be typed, [`commands`] holds one file a command, [`failure`] says how a failure is shown. No
+//! science in here: commands call the library crates.
+
+mod cli;
+mod commands;
+mod failure;
+mod selection;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use mimalloc::MiMalloc;
+
+use crate::cli::Cli;
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
+
+fn main() -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_env("KILN_LOG").unwrap_or_else(|_| "warn,burn_train=error".into()),
+        )
+        .without_time()
+        .with_target(false)
+        .init();
+    match Cli::parse().run() {
+        Ok(code) => code,
+        Err(failure) => failure.show(),
+    }
+}

@@ -1,0 +1,7 @@
+//! What a person sees of the program, bad input above all.
+
+mod bad_data;
+mod documents;
+mod reproductions;
+mod session;
+mod training;

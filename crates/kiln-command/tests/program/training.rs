@@ -1,0 +1,236 @@
+//! Training on one's own data, and what is done with the model.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::session::{DATA, Session, table};
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+#[test]
+fn a_model_is_trained_judged_and_used() {
+    let session = Session::new();
+    let summary = json(&session.kiln("train --data digits --epochs 8 --model mlp:hidden=64 --json").succeeds().out);
+    let accuracy = summary["test_accuracy"].as_f64().unwrap();
+    assert!(accuracy > 0.85, "{accuracy}");
+    let run = session.run("train");
+    for file in ["model.safetensors", "model.toml", "run.toml", "metrics.jsonl", "report.html", "artifacts/loss.png"] {
+        assert!(run.join(file).is_file(), "{file}");
+    }
+
+    let judged = json(&session.kiln("evaluate train digits --json").succeeds().out);
+    assert_eq!(judged["accuracy"], summary["test_accuracy"]);
+    assert!(run.join("confusion.png").is_file());
+    let shown = session.kiln("evaluate train digits").succeeds().out;
+    for figure in ["accuracy", "macro-F1", "log-loss", "Brier score", "calibration error"] {
+        assert!(shown.contains(figure), "{shown}");
+    }
+
+    let lines = session.kiln("predict train digits --format jsonl").succeeds().out;
+    let rows: Vec<Value> = lines.lines().map(json).collect();
+    assert_eq!(rows.len() as u64, summary["rows"][2].as_u64().unwrap());
+    let sum: f64 = rows[0]["probability"].as_object().unwrap().values().map(|value| value.as_f64().unwrap()).sum();
+    assert!((sum - 1.0).abs() < 1e-5, "{sum}");
+}
+
+#[test]
+fn a_step_may_be_spread_over_devices() {
+    let session = Session::new();
+    let line = "train --data digits --epochs 12 --model mlp:hidden=64 --lr 0.003 --device cpu,cpu --json";
+    let summary = json(&session.kiln(line).succeeds().out);
+    let accuracy = summary["test_accuracy"].as_f64().unwrap();
+    assert!(accuracy > 0.85, "{accuracy}");
+    let printed = session.kiln("train --data digits --device cpu,abacus");
+    assert_eq!(printed.code, 2);
+    assert!(printed.message().contains("no device `abacus`"), "{}", printed.message());
+}
+
+#[test]
+fn predictions_stand_in_the_order_of_the_rows_of_a_file() {
+    let session = Session::new();
+    session.file("own.csv", table(60));
+    session.kiln("train --data own.csv --epochs 2").succeeds();
+    session.file("new.csv", "a,b\n1,1\n2,4\n3,9\n");
+    let all = session.kiln("predict train own.csv").succeeds().out;
+    assert_eq!(all.lines().count(), 61);
+    assert_eq!(all.lines().next(), Some("class,probability p,probability q"));
+    let new = session.kiln("predict train new.csv").succeeds().out;
+    // The rows of the table are a = row mod 7 and b = row squared mod 11: new.csv repeats its rows 1 to 3.
+    assert_eq!(new.lines().collect::<Vec<_>>()[1..], all.lines().collect::<Vec<_>>()[2..5]);
+    session.kiln("predict train new.csv --to out/new.csv").succeeds();
+    assert_eq!(std::fs::read_to_string(session.path().join("out/new.csv")).unwrap(), new);
+}
+
+#[test]
+fn a_configuration_gives_the_same_as_flags_and_flags_win() {
+    let session = Session::new();
+    session.file("own.csv", table(60));
+    session.file("train.toml", "data = \"own.csv\"\nepochs = 3\nloss = \"comp-sum:tau=1.5\"\nlr = 0.01\n");
+    let figures = |line: &str| {
+        let summary = json(&session.kiln(line).succeeds().out);
+        [&summary["loss"], &summary["epochs"], &summary["validation_loss"]].map(Value::to_string)
+    };
+    let from_file = figures("train --config train.toml --json");
+    assert_eq!(from_file, figures("train --data own.csv --epochs 3 --loss comp-sum:tau=1.5 --lr 0.01 --json"));
+    assert_eq!(figures("train --config train.toml --epochs 1 --loss mae --json")[..2], ["\"mae\"", "1"]);
+    session.file("wrong.toml", "data = \"own.csv\"\nepoch = 3\n");
+    let printed = session.kiln("train --config wrong.toml");
+    assert_eq!(printed.code, 1);
+    assert!(printed.message().contains("unknown field `epoch`"), "{}", printed.message());
+}
+
+#[test]
+fn losses_and_optimizers_are_compared() {
+    let session = Session::new();
+    session.file("own.csv", table(80));
+    let line = "compare --data own.csv --epochs 2 --seeds 2 --optimizer adam,diffgrad \
+                --loss cross-entropy,comp-sum:tau=1.5,label-smoothing=0.1 --metric log-loss --json";
+    let rows = json(&session.kiln(line).succeeds().out);
+    let rows = rows.as_array().unwrap();
+    assert_eq!(rows.len(), 4);
+    let means: Vec<f64> = rows.iter().map(|row| row["mean"].as_f64().unwrap()).collect();
+    assert!(means.is_sorted(), "{means:?}");
+    let first = rows.iter().find(|row| row["loss"] == "cross-entropy" && row["optimizer"] == "adam").unwrap();
+    assert_eq!(first["difference"][0].as_f64(), Some(0.0));
+    assert!(session.run("compare").join("artifacts/comparison.png").is_file());
+}
+
+#[test]
+fn what_cannot_be_trained_is_a_usage_error_with_the_right_value() {
+    let session = Session::new();
+    session.file("own.csv", table(60));
+    for (arguments, expected) in [
+        ("", "--data"),
+        ("--data own.csv --target z", "no column `z`"),
+        ("--data own.csv --model mpl", "did you mean 'mlp'?"),
+        ("--data own.csv --model lenet", "for rows of a table use an MLP"),
+        ("--data own.csv --loss comp-sum:tau=-1", "tau = -1 is out of range"),
+        ("--data own.csv --loss comp-sum:tua=1", "did you mean 'tau'?"),
+        ("--data own.csv --optimizer adan", "did you mean 'adam'?"),
+        ("--data own.csv --epochs 0", "at least 1"),
+        ("--data own.csv --lr nan", "a learning rate above 0"),
+        ("--data own.csv --schedule cosin", "did you mean 'cosine'?"),
+        ("--data own.csv --watch confusio", "did you mean `confusion`?"),
+        ("--data own.csv --device abacus", "no device `abacus`"),
+    ] {
+        let printed = session.kiln(&format!("train {arguments}"));
+        assert_eq!(printed.code, 2, "{arguments}: {}", printed.message());
+        assert!(printed.message().contains(expected), "{arguments}: {}", printed.message());
+        assert!(!session.path().join("runs").exists(), "{arguments} left a run");
+    }
+}
+
+#[test]
+fn a_training_that_diverges_says_where_and_what_to_try() {
+    let session = Session::new();
+    session.file("own.csv", table(200));
+    let printed = session.kiln("train --data own.csv --epochs 6 --lr 1e30 --optimizer sgd --loss squared-error");
+    let message = printed.message();
+    assert_eq!(printed.code, 1, "{message}");
+    for part in ["training diverged", "at step", "smaller learning rate"] {
+        assert!(message.contains(part), "{message}");
+    }
+    assert!(!session.run("train").join("model.safetensors").exists());
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_named() {
+    let session = Session::new();
+    session.file("own.csv", table(60));
+    session.file("occupied", "");
+    let printed = session.kiln("train --data own.csv --epochs 1 --out occupied/runs");
+    assert_eq!(printed.code, 1);
+    assert!(printed.message().contains("cannot create occupied/runs"), "{}", printed.message());
+}
+
+#[test]
+fn a_model_that_does_not_fit_is_refused() {
+    let session = Session::new();
+    session.file("own.csv", table(60));
+    session.kiln("train --data own.csv --epochs 1").succeeds();
+    let run = session.run("train");
+    let refused = |line: &str, code: i32, expected: &str| {
+        let printed = session.kiln(line);
+        assert_eq!(printed.code, code, "{line}: {}", printed.message());
+        assert!(printed.message().contains(expected), "{line}: {}", printed.message());
+        assert!(printed.out.is_empty(), "{line}");
+    };
+    session.file("fewer.csv", "a\n1\n");
+    session.file("zebra.csv", "a,b,y\n1,2,zebra\n");
+    refused("predict train fewer.csv", 2, "fewer.csv: no column `b`");
+    refused("evaluate train zebra.csv", 1, "zebra.csv, line 2, column y: label `zebra` is not in the training set");
+    refused("evaluate train wine", 2, "wine has rows of shape [13] with 3 classes");
+    refused("predict nothing own.csv", 2, "unknown run `nothing`");
+
+    let weights = std::fs::read(run.join("model.safetensors")).unwrap();
+    session.file("cut/model.safetensors", &weights[..weights.len() / 2]);
+    std::fs::copy(run.join("model.toml"), session.path().join("cut/model.toml")).unwrap();
+    refused("predict cut own.csv", 1, "cut/model.safetensors");
+    session.file("garbled/model.toml", "x = [");
+    refused("predict garbled own.csv", 1, "garbled/model.toml is not a valid model description");
+}
+
+const LONG: &str = "train --data digits --model mlp:hidden=96-96 --epochs 25 --batch-size 16 --watch confusion";
+
+/// Kills a training after a few epochs; gives the folder of its run.
+fn killed(session: &Session) -> PathBuf {
+    let mut process = Command::new(env!("CARGO_BIN_EXE_kiln"))
+        .args(LONG.split_whitespace())
+        .current_dir(session.path())
+        .env("KILN_DATA", DATA)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let deadline = Instant::now() + Duration::from_secs(120);
+    let third_epoch_is_kept = || {
+        let runs = std::fs::read_dir(session.path().join("runs")).into_iter().flatten();
+        let mut folders = runs.map(|run| run.unwrap().path().join("checkpoints"));
+        folders.any(|folder| (3..25).any(|epoch| folder.join(format!("model-{epoch}.bpk")).exists()))
+    };
+    while !third_epoch_is_kept() {
+        assert!(Instant::now() < deadline, "no third epoch in two minutes");
+        assert!(process.try_wait().unwrap().is_none(), "the training ended before it was killed");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    process.kill().unwrap();
+    process.wait().unwrap();
+    let run = session.run("train");
+    assert!(!run.join("model.safetensors").exists(), "the training had ended before it was killed");
+    run
+}
+
+#[test]
+fn a_killed_training_goes_on_to_the_same_bytes() {
+    let (interrupted, whole) = (Session::new(), Session::new());
+    let run = killed(&interrupted);
+    interrupted.kiln("resume train").succeeds();
+    whole.kiln(LONG).succeeds();
+    let same = |file: &str| {
+        let read = |run: &Path| std::fs::read(run.join(file)).unwrap();
+        assert!(read(&run) == read(&whole.run("train")), "{file} differs");
+    };
+    for file in ["model.safetensors", "model.toml", "metrics.jsonl", "artifacts/loss.json"] {
+        same(file);
+    }
+}
+
+#[test]
+fn a_damaged_checkpoint_is_named() {
+    let session = Session::new();
+    let checkpoints = killed(&session).join("checkpoints");
+    let is_network = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().starts_with("model-");
+    let files = std::fs::read_dir(&checkpoints).unwrap().map(|entry| entry.unwrap().path()).filter(is_network);
+    for file in files {
+        let bytes = std::fs::read(&file).unwrap();
+        std::fs::write(file, &bytes[..bytes.len() / 3]).unwrap();
+    }
+    let printed = session.kiln("resume train");
+    assert_eq!(printed.code, 1, "{}", printed.message());
+    assert!(printed.message().contains(".bpk is not a valid checkpoint"), "{}", printed.message());
+}

@@ -1,0 +1,43 @@
+//! The same work as the Python scripts in `peers/`, on the same clock: `peers/compare.py` runs the two in turns.
+//!
+//! ```sh
+//! cargo run --release -p kiln --example peer -- --list
+//! cargo run --release -p kiln --example peer -- optim/diffgrad --case diffgrad-1
+//! cargo run --release -p kiln --example peer -- loss/z_loss --values
+//! ```
+
+mod comp_sum;
+mod csv;
+mod diffgrad;
+mod digits_mlp;
+mod measure;
+mod mnist_convnet;
+mod training;
+mod z_loss;
+
+use measure::{Flags, Outcome};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> Outcome<()> {
+    let flags = Flags::from_command_line()?;
+    let benches = [
+        comp_sum::bench(),
+        csv::bench(),
+        diffgrad::bench(),
+        digits_mlp::bench(),
+        mnist_convnet::bench(),
+        z_loss::bench(),
+    ];
+    if let Some(unknown) = flags.benches.iter().find(|wanted| !benches.iter().any(|bench| bench.name == **wanted)) {
+        let names: Vec<&str> = benches.iter().map(|bench| bench.name).collect();
+        return Err(format!("no '{unknown}'; there are: {}", names.join(", ")).into());
+    }
+    for bench in &benches {
+        if flags.benches.is_empty() || flags.benches.iter().any(|wanted| wanted == bench.name) {
+            bench.run(&flags)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,155 @@
+"""Which of our cases is set beside which case of a peer, and the bound that the ratio of times has to meet."""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Example:
+    """A case of the example `crates/kiln/examples/peer`."""
+
+    bench: str
+    case: str
+    flags: tuple = ()
+
+
+@dataclass(frozen=True)
+class Script:
+    """A case of a Python script of this folder."""
+
+    path: str
+    case: str
+    flags: tuple = ()
+
+
+@dataclass(frozen=True)
+class Kiln:
+    """A whole run of the program; `{out}` in its arguments is a fresh folder. Its time is that of the process."""
+
+    arguments: tuple
+
+
+@dataclass(frozen=True)
+class Comparison:
+    name: str
+    ours: object
+    peer: object
+    #: Largest ratio of times, ours over the peer's, that is good enough.
+    bound: float | None = None
+    #: Largest size in bytes that our side may grow to beyond its start.
+    work_bound: int | None = None
+    about: str = ""
+    #: A file that both sides read, and the script that writes it when given `--write FILE`.
+    reads: tuple | None = None
+
+
+def comp_sum():
+    for size in ("256x1000", "1024x10"):
+        for tau in ("1", "1.5"):
+            ours = Example("loss/comp_sum", f"comp-sum-{tau}-{size}")
+            yield Comparison(
+                f"comp-sum {tau} {size} / torch cross_entropy",
+                ours,
+                Script("loss/comp_sum.py", f"cross-entropy-{size}"),
+                bound=1.15,
+            )
+            expression = f"expression-{size}" if tau == "1" else f"comp-sum-1.5-{size}"
+            yield Comparison(
+                f"comp-sum {tau} {size} / torch expression", ours, Script("loss/comp_sum.py", expression), bound=1.15
+            )
+        yield Comparison(
+            f"comp-sum 1 {size} / Burn cross-entropy",
+            Example("loss/comp_sum", f"comp-sum-1-{size}"),
+            Example("loss/comp_sum", f"burn-cross-entropy-{size}"),
+            bound=1.15,
+        )
+    for method in ("trades", "smooth"):
+        yield Comparison(
+            f"{method} step on digits / torch",
+            Example("loss/comp_sum", f"{method}-digits"),
+            Script("loss/comp_sum.py", f"{method}-digits"),
+        )
+
+
+def z_loss():
+    for num_classes in (10_000, 100_000, 200_000, 1_000_000):
+        ours = Example("loss/z_loss", f"factored-{num_classes}")
+        yield Comparison(
+            f"factored Z-loss, {num_classes} classes / torch Linear + CrossEntropy",
+            ours,
+            Script("loss/z_loss.py", f"linear-cross-entropy-{num_classes}"),
+            bound=1 / 40 if num_classes >= 200_000 else None,
+            work_bound=int(1.1 * num_classes * 257 * 4) + 30_000_000,
+        )
+        yield Comparison(
+            f"factored Z-loss, {num_classes} classes / torch adaptive softmax",
+            ours,
+            Script("loss/z_loss.py", f"adaptive-softmax-{num_classes}"),
+        )
+    yield Comparison(
+        "factored Z-loss, 200000 classes / our dense log-softmax",
+        Example("loss/z_loss", "factored-200000"),
+        Example("loss/z_loss", "log-softmax-200000"),
+        bound=1 / 40,
+    )
+    for size in ("256x1000", "1024x10"):
+        yield Comparison(
+            f"dense Z-loss {size} / torch expression",
+            Example("loss/z_loss", f"z-loss-{size}"),
+            Script("loss/z_loss.py", f"z-loss-{size}"),
+        )
+
+
+def diffgrad():
+    for tensors in (1, 200):
+        ours = Example("optim/diffgrad", f"diffgrad-{tensors}")
+        shape = f"10M parameters in {tensors}"
+        yield Comparison(f"diffGrad, {shape} / torch loop", ours, Script("optim/diffgrad.py", f"diffgrad-loop-{tensors}"), 0.5)
+        yield Comparison(f"diffGrad, {shape} / Burn Adam", ours, Example("optim/diffgrad", f"burn-adam-{tensors}"), 1.15)
+        for kind in ("foreach", "fused"):
+            yield Comparison(
+                f"diffGrad, {shape} / torch Adam {kind}", ours, Script("optim/diffgrad.py", f"adam-{kind}-{tensors}")
+            )
+
+
+def csv_reading():
+    for case, name in [("frame", "polars frame"), ("array", "polars to f32 array")]:
+        peer = Script("data/csv_read.py", case)
+        yield Comparison(f"CSV 1M x 20 / {name}", Example("data/csv_read", case), peer, 3.0,
+                         work_bound=2 * 20_000_000 * 4, reads=(CSV, peer.path))  # fmt: skip
+
+
+def training():
+    digits = Kiln(("train", "--data", "digits", "--model", "mlp:hidden=256-256", "--loss", "cross-entropy", "--optimizer", "adam",
+                   "--epochs", "20", "--batch-size", "64", "--lr", "0.001", "--out", "{out}"))  # fmt: skip
+    mnist = Kiln(("train", "--data", "mnist", "--model", "lenet", "--loss", "cross-entropy", "--optimizer", "adam",
+                  "--epochs", "3", "--batch-size", "64", "--lr", "0.001", "--out", "{out}"))  # fmt: skip
+    for name in ("digits_mlp", "mnist_convnet"):
+        for adam in ("adam", "adam-fused"):
+            yield Comparison(f"{name} loop / torch {adam}", Example(f"train/{name}", "adam"), Script(f"train/{name}.py", adam))
+    for adam in ("adam", "adam-fused"):
+        yield Comparison(
+            f"kiln train on digits / torch {adam}", digits, Script("train/digits_mlp.py", adam), 0.6,
+            about="the whole run of the program against the training alone of the script",
+        )  # fmt: skip
+    for adam in ("adam", "adam-fused"):
+        yield Comparison(
+            f"kiln train on mnist / torch {adam}", mnist, Script("train/mnist_convnet.py", adam),
+            about="the whole run of the program against the training alone of the script",
+        )  # fmt: skip
+
+
+CSV = Path(tempfile.gettempdir()) / "kiln-peer-1000000x20.csv"
+
+COMPARISONS = [*comp_sum(), *z_loss(), *diffgrad(), *csv_reading(), *training()]
+
+#: Scripts whose `--values` ours are held against, with the largest relative difference.
+VALUES = {
+    "loss/comp_sum": 1e-9,
+    "loss/z_loss": 1e-9,
+    "optim/diffgrad": 1e-6,
+    "train/digits_mlp": 1e-6,
+    "train/mnist_convnet": 1e-6,
+    "data/csv_read": 1e-5,
+}

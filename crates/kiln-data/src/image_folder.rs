@@ -113,8 +113,10 @@ pub(crate) fn is_list(path: &Path) -> bool {
 /// # Errors
 /// As [`read_classes`].
 pub fn read_files(paths: &[PathBuf], shape: PictureShape) -> Result<Array, DataError> {
-    let decoded: Result<Vec<_>, _> = paths.par_iter().map(|path| decode_file(path, shape.size)).collect();
-    stack(&decoded?, |at| paths[at].clone(), shape)
+    let decoded: Vec<_> = paths.par_iter().map(|path| decode_file(path, shape.size)).collect();
+    // Rayon's own collecting of results reports whichever failure comes first in time; this is the first in the list.
+    let decoded = decoded.into_iter().collect::<Result<Vec<_>, _>>()?;
+    stack(&decoded, |at| paths[at].clone(), shape)
 }
 
 /// Pictures of one size as planes; `path` names a picture for messages.

@@ -225,7 +225,7 @@ fn text_cells(table: &Table, name: &str, values: &[Option<ByteArray>], text: boo
 fn pictures(path: &Path, encoded: &[Option<ByteArray>], labels: &[f32]) -> Result<Pictures, DataError> {
     use rayon::prelude::*;
     let name = |row: usize| path.join(format!("row {}", row + 1));
-    let decoded: Result<Vec<_>, DataError> = encoded
+    let decoded: Vec<_> = encoded
         .par_iter()
         .enumerate()
         .map(|(row, bytes)| decode(&name(row), bytes.as_ref().map_or(&[], |bytes| bytes.data()), None))
@@ -237,7 +237,9 @@ fn pictures(path: &Path, encoded: &[Option<ByteArray>], labels: &[f32]) -> Resul
         }
         classes.push(label as u32);
     }
-    let array = stack(&decoded?, name, PictureShape::default())?;
+    // The first failure in the file's order, whichever came first in time.
+    let decoded = decoded.into_iter().collect::<Result<Vec<_>, DataError>>()?;
+    let array = stack(&decoded, name, PictureShape::default())?;
     let most = classes.iter().max().map_or(0, |&label| label + 1);
     Ok(Pictures { array, labels: classes, names: (0..most).map(|label| label.to_string()).collect() })
 }

@@ -82,9 +82,10 @@ pub(crate) fn fit_inputs(
         let found = "no column besides the target";
         return Err(DataError::malformed(&table.path, "", found, "at least one feature column"));
     }
-    let columns: Result<Vec<_>, _> =
+    let columns: Vec<_> =
         features.par_iter().map(|column| fit_column(table, column, training_rows, standardise)).collect();
-    Ok(InputEncoding::Table { columns: columns? })
+    // The first failure in the table's order, whichever came first in time.
+    Ok(InputEncoding::Table { columns: columns.into_iter().collect::<Result<_, _>>()? })
 }
 
 fn fit_column(table: &Table, column: &Column, rows: &[usize], standardise: bool) -> Result<ColumnEncoder, DataError> {

@@ -7,6 +7,7 @@
 
 A ratio below 1 means that ours is faster, or smaller. Every turn is a process of its own, so that peak memory belongs to one
 case; `work` is the peak less what was resident before the case made anything: for Python that is the imported library.
+It ends with 1 if a turn failed or a bound was not met.
 Measure on an idle machine: PyTorch's threads wait for each other, and a busy core makes it look slower than it is.
 """
 
@@ -56,7 +57,7 @@ def main():
             print(table)
         else:
             Path(arguments.markdown).write_text(table + "\n", encoding="utf-8")
-    if any("error" in result for result in results):
+    if any("error" in result or result["held"] is False or result["work_held"] is False for result in results):
         sys.exit(1)
 
 
@@ -220,6 +221,9 @@ def markdown(results, arguments):
             continue
         ours, peer = result["ours"], result["peer"]
         bound = "" if result["bound"] is None else f"{result['bound']:g}, {'held' if result['held'] else '**not held**'}"
+        if result["work_held"] is not None:
+            work = f"work {result['ours']['work'] / 2**20:.0f} of {result['work_bound'] / 2**20:.0f} MiB"
+            bound = "; ".join(filter(None, [bound, f"{work}, {'held' if result['work_held'] else '**not held**'}"]))
         lines.append(
             f"| {result['name']} | {ours['seconds'] * 1e3:.3f} | {peer['seconds'] * 1e3:.3f} | {result['seconds_ratio']:.3g} "
             f"| {bound} | {ours['peak'] / 2**20:.0f} | {peer['peak'] / 2**20:.0f} | {result['peak_ratio']:.3f} |"

@@ -92,9 +92,10 @@ def adversarial_case(objective):
 
 def trades(network, inputs, targets, beta=6.0):
     """CE(s(x), y) + beta KL(softmax s(x) || softmax s(x'))."""
+    logits = network(inputs)
+    clean = F.softmax(logits.detach(), dim=1)
     for parameter in network.parameters():
         parameter.requires_grad_(False)
-    clean = F.softmax(network(inputs), dim=1)
     attacked = attack(
         inputs,
         inputs + 0.001 * torch.randn_like(inputs),
@@ -102,7 +103,6 @@ def trades(network, inputs, targets, beta=6.0):
     )
     for parameter in network.parameters():
         parameter.requires_grad_()
-    logits = network(inputs)
     natural = F.cross_entropy(logits, targets)
     robust = F.kl_div(F.log_softmax(network(attacked), dim=1), F.softmax(logits, dim=1), reduction="batchmean")
     return natural + beta * robust
@@ -117,14 +117,14 @@ def margin_shift(clean, attacked, targets):
 
 def smooth_adversarial(network, inputs, targets, nu=1.0):
     """Logistic loss + nu sup || Delta(x') - Delta(x) ||_2."""
+    logits = network(inputs)
+    clean = logits.detach()
     for parameter in network.parameters():
         parameter.requires_grad_(False)
-    clean = network(inputs)
     start = (inputs + EPSILON * (2.0 * torch.rand_like(inputs) - 1.0)).clamp(0.0, 1.0)
     attacked = attack(inputs, start, lambda x: margin_shift(clean, network(x), targets).sum())
     for parameter in network.parameters():
         parameter.requires_grad_()
-    logits = network(inputs)
     shift = margin_shift(logits, network(attacked), targets).mean()
     return F.cross_entropy(logits, targets) + nu * shift
 

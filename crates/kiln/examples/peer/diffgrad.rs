@@ -23,7 +23,9 @@ pub fn bench() -> Bench {
     for tensors in [1, 200] {
         bench = bench
             .case(format!("diffgrad-{tensors}"), 1, move || Ok(step(DiffGradConfig::new().init()?, tensors)))
-            .case(format!("burn-adam-{tensors}"), 1, move || Ok(step(AdamConfig::new().init(), tensors)));
+            .case(format!("burn-adam-{tensors}"), 1, move || {
+                Ok(step(AdamConfig::new().with_epsilon(1e-8).init(), tensors))
+            });
     }
     bench
 }

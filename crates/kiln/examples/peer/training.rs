@@ -37,7 +37,7 @@ pub fn training(
 
 fn train(mut network: Network, splits: &Splits, epochs: usize, device: &Device) -> Outcome<f64> {
     let loss = CrossEntropyLossConfig::new().init()?;
-    let mut optimizer = AdamConfig::new().init();
+    let mut optimizer = AdamConfig::new().with_epsilon(1e-8).init();
     for epoch in 0..epochs {
         for rows in permutation(splits.train.len(), epoch as u64).chunks(BATCH_SIZE) {
             let (inputs, targets) = splits.train.batch(rows, device);

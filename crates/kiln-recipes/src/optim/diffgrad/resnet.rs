@@ -2,30 +2,40 @@
 
 use kiln_lab::{Finding, LabError, Run};
 
-use super::equal_rates::EqualRates;
+use super::comparison::Comparison;
 use super::training::{Course, Images};
-use super::{ResNetSettings, Settings};
+use super::{ResNetSettings, Settings, equal_rates, images, own_rates};
 
-const TAG: &str = "resnet";
+/// The parts of the comparison, each with its batch size.
+pub(super) const PARTS: [(&str, usize); 2] = [("resnet-32", 32), ("resnet-128", 128)];
 
-pub(super) fn finding_ids() -> Vec<String> {
-    EqualRates::finding_ids(TAG)
+pub(super) fn finding_ids(settings: &Settings) -> Vec<String> {
+    if settings.resnet.is_none() {
+        return Vec::new();
+    }
+    PARTS.iter().flat_map(|(part, _)| images::tagged_ids(settings, part)).collect()
 }
 
-/// Trains with every optimizer at the paper's rate.
+/// Trains with every optimizer at the paper's rate on every seed, and at its own rate on the first.
 pub(super) fn run(
-    settings: &Settings,
+    part: &str,
+    batch_size: usize,
     own: &ResNetSettings,
+    settings: &Settings,
     images: &Images,
     run: &mut Run,
 ) -> Result<Vec<Finding>, LabError> {
-    let images = images.with_train_images(own.train_images);
-    let comparison = EqualRates {
-        tag: TAG.into(),
-        place: format!("ResNet-{} and batches of {}", own.depth, own.batch_size),
+    let comparison = Comparison {
+        tag: part.into(),
+        place: format!("ResNet-{} of width {}, batches of {batch_size}", own.depth, own.width),
         course: &Course::residual(own),
-        learning_rate: settings.learning_rate,
-        batch_size: own.batch_size,
+        images,
+        batch_size,
     };
-    comparison.run(&images, run)
+    let mut findings = equal_rates::run(&comparison, settings.learning_rate, run)?;
+    if settings.tunes() {
+        let first_seed = run.seeds().first().copied();
+        findings.extend(own_rates::run(&comparison, settings, first_seed.as_slice(), run)?);
+    }
+    Ok(findings)
 }

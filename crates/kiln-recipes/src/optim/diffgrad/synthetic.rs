@@ -1,6 +1,6 @@
 //! Eight optimizers on functions of one variable.
 
-use kiln_lab::{Finding, LabError, Plot, Run, Series, Table};
+use kiln_lab::{Finding, LabError, Measured, Plot, Run, Series, Table};
 use kiln_optim::functions::Fn1d;
 use kiln_optim::{Hyper1d, trace_1d};
 
@@ -38,8 +38,10 @@ pub(super) fn run(settings: &Settings, run: &mut Run) -> Result<Vec<Finding>, La
         trace.and_then(|(_, _, trace)| trace.last().copied()).unwrap_or(f64::NAN)
     };
     Ok(vec![
-        overshoots("f1-global-minimum", "F1", -0.3, 0.2, |method| end(Fn1d::F1, method)),
-        overshoots("f2-global-minimum", "F2", -0.643, 0.0, |method| end(Fn1d::F2, method)),
+        overshoots("f1-global-minimum", "F1", -0.3, 0.2, |method| end(Fn1d::F1, method))
+            .paper("diffGrad at the global minimum -0.3, Adam at 0.2"),
+        overshoots("f2-global-minimum", "F2", -0.643, 0.0, |method| end(Fn1d::F2, method))
+            .paper("diffGrad at the global minimum, Adam in a local one"),
         half_rate(end(Fn1d::F1, Method::HALF_RATE_ADAM), end(Fn1d::F2, Method::HALF_RATE_ADAM)),
         Finding::new("f3-end-points", "end points on F3, whose global minimum is at 0")
             .paper("diffGrad ends at the global minimum")
@@ -65,8 +67,7 @@ fn overshoots(id: &str, name: &str, global: f64, local: f64, end: impl Fn(Method
     let (diffgrad, adam) = (end(Method::DIFFGRAD), end(Method::ADAM));
     let statement = format!("on {name} diffGrad ends at the global minimum, and Adam overshoots it into a local one");
     Finding::new(id, statement)
-        .paper(format!("diffGrad at {global}, Adam at {local}"))
-        .measured(ends(end))
+        .measured(Measured::from(diffgrad).text(ends(end)))
         .bound(format!("diffGrad within {NEAR} of {global}, Adam within {NEAR} of {local}"))
         .held_if((diffgrad - global).abs() < NEAR && (adam - local).abs() < NEAR)
 }
@@ -75,7 +76,6 @@ fn half_rate(f1: f64, f2: f64) -> Finding {
     let reaches = (f1 + 0.3).abs() < NEAR && (f2 + 0.643).abs() < NEAR;
     let words = if reaches { "also ends" } else { "does not end" };
     Finding::new("half-rate-synthetic", format!("Adam at half the rate {words} at the global minima of F1 and F2"))
-        .paper("not tried")
         .measured(format!("F1 {f1:.4}, F2 {f2:.4}"))
         .note("with the friction between 0.5 and 1, part of diffGrad's effect is that of a smaller rate")
 }

@@ -1,7 +1,7 @@
 //! Training one convolutional network with one optimizer.
 
 use burn::optim::ModuleOptimizer;
-use kiln_data::{ArrayDataset, DataError, OpenOptions, Splits, open};
+use kiln_data::{ArrayDataset, OpenOptions, Splits, open};
 use kiln_lab::train::{FitSettings, Schedule, accuracy, fit};
 use kiln_lab::{JobContext, LabError, Run};
 use kiln_loss::CrossEntropyLossConfig;
@@ -12,55 +12,48 @@ use serde::{Deserialize, Serialize};
 use super::comparison::{Method, Results};
 use super::{ResNetSettings, Settings};
 
-/// The images of all runs.
+/// A set of images, divided into those to learn from, to choose rates by, and to report on.
 pub(super) struct Images {
+    name: String,
     train: ArrayDataset,
     validation: ArrayDataset,
     test: ArrayDataset,
 }
 
 impl Images {
-    /// Opens the image set, or the one that stands in for it, and says so.
-    pub fn open(settings: &Settings, run: &mut Run) -> Result<Self, LabError> {
-        let options = OpenOptions::default();
-        let splits = match open(&settings.data, run.data(), &options) {
-            Err(DataError::UnknownSource { .. } | DataError::NotHere { .. })
-                if settings.data != settings.fallback_data =>
-            {
-                let (wanted, used) = (&settings.data, &settings.fallback_data);
-                run.note(format!("{wanted} is not in the data directory: the images are {used}'s"));
-                open(used, run.data(), &options)?
-            }
-            opened => opened?,
-        };
-        let Splits { name, train, validation, test, .. } = splits;
-        let images = Self {
-            train: first(&train, settings.train_images),
-            validation: first(&validation, settings.validation_images),
-            test: first(&test, settings.test_images),
-        };
-        run.note(format!(
-            "{name}: {} images to learn from, {} to choose rates by, {} to report on; a network of three convolutions with {:?} \
-             channels; epochs: {}",
-            images.train.len(),
-            images.validation.len(),
-            images.test.len(),
-            settings.channels,
-            settings.epochs,
-        ));
-        Ok(images)
+    /// Opens the image set with all its training images.
+    pub fn open(settings: &Settings, run: &Run) -> Result<Self, LabError> {
+        let Splits { name, train, validation, test, .. } = open(&settings.data, run.data(), &OpenOptions::default())?;
+        let (validation, test) = (first(&validation, settings.validation_images), first(&test, settings.test_images));
+        Ok(Self { name, train, validation, test })
+    }
+
+    /// The same images, with at most `count` to learn from.
+    pub fn with_train_images(&self, count: usize) -> Self {
+        let Self { name, train, validation, test } = self;
+        Self { name: name.clone(), train: first(train, count), validation: validation.clone(), test: test.clone() }
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub fn train_images(&self) -> usize {
+        self.train.len()
+    }
+
+    pub fn validation_images(&self) -> usize {
+        self.validation.len()
+    }
+
+    /// The set's name and how many of its images are used.
+    pub fn words(&self) -> String {
+        format!("{}, {} training and {} test images", self.name, self.train.len(), self.test.len())
     }
 }
 
 fn first(data: &ArrayDataset, count: usize) -> ArrayDataset {
     data.select(&(0..data.len().min(count)).collect::<Vec<_>>())
-}
-
-impl Images {
-    /// The same images, with fewer to learn from.
-    pub fn with_train_images(&self, count: usize) -> Self {
-        Self { train: first(&self.train, count), validation: self.validation.clone(), test: self.test.clone() }
-    }
 }
 
 /// What is trained, and for how long.

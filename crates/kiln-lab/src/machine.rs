@@ -1,5 +1,7 @@
 //! What a measurement was taken on.
 
+use std::path::Path;
+
 /// Processor, number of cores, operating system and architecture, as in `AMD EPYC 7B13, 2 cores, linux x86_64`.
 pub fn describe() -> String {
     let cores = cores();
@@ -19,15 +21,23 @@ fn processor() -> Option<String> {
     Some(line.split_once(':')?.1.trim().to_string())
 }
 
-/// The commit of the working tree in the current folder, with `-dirty` where files differ from it; empty outside a
-/// repository.
+/// What of the repository decides a figure. Documents and the ledger do not: recording one method must not make the
+/// next one look like uncommitted code.
+const DECISIVE: [&str; 5] = ["crates", "data", "Cargo.toml", "Cargo.lock", "rust-toolchain.toml"];
+
+/// The commit of the sources from which the program was built, with `-dirty` where code or data differ from it; empty
+/// where these are no repository.
 pub fn commit() -> String {
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let git = |arguments: &[&str]| {
-        let output = std::process::Command::new("git").args(arguments).output().ok()?;
+        // Asking must not take the lock of somebody who is committing.
+        let mut command = std::process::Command::new("git");
+        command.arg("--no-optional-locks").arg("-C").arg(&sources).args(arguments);
+        let output = command.output().ok()?;
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_string())
     };
     let Some(commit) = git(&["rev-parse", "--short=12", "HEAD"]) else { return String::new() };
-    match git(&["status", "--porcelain", "--untracked-files=no"]) {
+    match git(&[&["status", "--porcelain", "--untracked-files=no", "--"], &DECISIVE[..]].concat()) {
         Some(changes) if !changes.is_empty() => format!("{commit}-dirty"),
         _ => commit,
     }

@@ -33,7 +33,9 @@ pub trait Recipe: Send + Sync {
     /// Ids of all findings that a whole run reports, in order.
     fn findings(&self, settings: &Self::Settings) -> Vec<String>;
 
-    /// Runs the experiment.
+    /// Runs the experiment. A run calls this once for every part that was asked for, with [`Run::wants`] true for that
+    /// part alone, and assigns what is reported to it: each finding belongs to one part. What several parts need in
+    /// common is prepared in each of them, or in a grid of its own, which is computed once.
     ///
     /// # Errors
     /// Whatever keeps it from a verdict: missing data, divergence of what must not diverge, a full disk.

@@ -43,9 +43,10 @@ impl Verdict {
         self
     }
 
-    /// Whether no finding failed: those that are only reported or cannot be compared do not count against it.
+    /// Whether every claim was decided and held. A finding that cannot be compared leaves its claim open; one that is
+    /// only reported makes none.
     pub fn held(&self) -> bool {
-        self.findings.iter().all(|finding| finding.outcome != Outcome::NotHeld)
+        self.findings.iter().all(|finding| matches!(finding.outcome, Outcome::Held | Outcome::Reported))
     }
 
     /// How many findings have `outcome`.
@@ -243,13 +244,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_verdict_holds_unless_a_finding_failed() {
-        let verdict = Verdict::new()
-            .finding(Finding::new("a", "a").held_if(true))
-            .finding(Finding::new("b", "b").outcome(Outcome::NotComparable));
+    fn a_verdict_holds_when_every_claim_does() {
+        let verdict = Verdict::new().finding(Finding::new("a", "a").held_if(true)).finding(Finding::new("b", "b"));
         assert!(verdict.held());
-        assert_eq!(verdict.tally(), "1 held, 1 not comparable");
-        assert!(!verdict.finding(Finding::new("c", "c").held_if(false)).held());
+        assert!(!verdict.clone().finding(Finding::new("c", "c").held_if(false)).held());
+        let undecided = verdict.finding(Finding::new("d", "d").outcome(Outcome::NotComparable));
+        assert!(!undecided.held());
+        assert_eq!(undecided.tally(), "1 held, 1 not comparable, 1 reported");
     }
 
     #[test]

@@ -63,6 +63,7 @@ impl Recipe for Demo {
 
     fn run(&self, settings: &Settings, run: &mut Run) -> Result<Verdict, LabError> {
         let mut verdict = Verdict::new();
+        run.note(format!("{} steps", settings.steps));
         if run.wants("sums") {
             let seeds = run.seeds().to_vec();
             let sums = run.grid(
@@ -136,6 +137,44 @@ fn a_run_stopped_halfway_resumes_to_the_same_bytes() {
 }
 
 #[test]
+fn a_run_of_another_version_or_method_is_not_resumed() {
+    let out = tempfile::tempdir().unwrap();
+    let folder = Run::create(&Demo::default(), &options(out.path())).unwrap().folder().to_path_buf();
+    let path = folder.join("run.toml");
+    let whole = std::fs::read_to_string(&path).unwrap();
+    let reopened = |text: String| {
+        std::fs::write(&path, text).unwrap();
+        Run::reopen(&folder, DataDir::find(None))
+    };
+    let version = env!("CARGO_PKG_VERSION");
+    let old = whole.replace(&format!("kiln_version = \"{version}\""), "kiln_version = \"0.0.1\"");
+    let message = reopened(old).unwrap_err().to_string();
+    assert!(message.contains(&format!("with kiln 0.0.1 and cannot be resumed with kiln {version}")), "{message}");
+    let message = reopened(whole.replace("burn_version = \"", "burn_version = \"1")).unwrap_err().to_string();
+    assert!(message.contains("was begun with Burn 1"), "{message}");
+    let mut other = reopened(whole.replace("method = \"demo\"", "method = \"other\"")).unwrap();
+    let message = other.execute(&Demo::default()).unwrap_err().to_string();
+    assert!(message.contains("is a run of other, not of demo"), "{message}");
+}
+
+#[test]
+fn a_resumed_run_keeps_to_the_cores_that_it_began_with() {
+    let out = tempfile::tempdir().unwrap();
+    let folder = Run::create(&Demo::default(), &options(out.path())).unwrap().folder().to_path_buf();
+    let path = folder.join("run.toml");
+    let mut manifest = kiln_lab::Manifest::read(&folder).unwrap();
+    manifest.cores = 3;
+    manifest.write(&folder).unwrap();
+    assert!(std::fs::read_to_string(path).unwrap().contains("cores = 3"));
+    let run = Run::reopen(&folder, DataDir::find(None)).unwrap();
+    let threads = |_: &u8, _: &kiln_lab::JobContext| Ok(rayon::current_num_threads());
+    let key = |job: &u8| job.to_string();
+    assert_eq!(run.sequential("alone", &[1, 2], key, threads).unwrap(), [3, 3]);
+    assert_eq!(run.grid("one", &[1], key, threads).unwrap(), [3]);
+    assert_eq!(run.grid("three", &[1, 2, 3], key, threads).unwrap(), [1, 1, 1]);
+}
+
+#[test]
 fn metrics_come_out_whole_and_in_order() {
     let out = tempfile::tempdir().unwrap();
     let demo = Demo::default();
@@ -193,6 +232,56 @@ fn a_job_that_panics_or_cannot_be_stored_is_an_error() {
     assert_eq!(random.unwrap(), [4]);
 }
 
+/// An entry whose parts took 60 seconds each, as a run of `parts` at `commit` would record it.
+fn entry(parts: &[&str], commit: &str) -> Entry {
+    let out = tempfile::tempdir().unwrap();
+    let mut options = RunOptions::new(Scale::Full, out.path(), DataDir::find(None));
+    options.parts = parts.iter().map(ToString::to_string).collect();
+    let mut run = Run::create(&Demo::default(), &options).unwrap();
+    let verdict = run.execute(&Demo::default()).unwrap();
+    let mut entry = Entry::new(&run, &verdict);
+    for part in &mut entry.parts {
+        part.wall_seconds = 60.0;
+        part.commit = commit.to_string();
+    }
+    entry
+}
+
+#[test]
+fn a_part_that_is_repeated_replaces_only_itself() {
+    let results = tempfile::tempdir().unwrap();
+    let demo = Demo::default();
+    entry(&[], "aaaa").record(results.path(), &demo).unwrap();
+    for _ in 0..2 {
+        entry(&["products"], "bbbb").record(results.path(), &demo).unwrap();
+    }
+    let recorded = Entry::read(results.path(), "demo").unwrap().unwrap();
+    recorded.validate(&demo).unwrap();
+    assert_eq!(recorded.wall_seconds(), 120.0);
+    let commits: Vec<(&str, &str)> = recorded.parts.iter().map(|part| (&*part.part, &*part.commit)).collect();
+    assert_eq!(commits, [("sums", "aaaa"), ("products", "bbbb")]);
+    let text = recorded.markdown();
+    for line in ["2.0 minutes in all", "\n- sums on ", "commit aaaa", "\n- products on ", "commit bbbb", "- 50 steps"] {
+        assert!(text.contains(line), "{line} is not in {text}");
+    }
+}
+
+#[test]
+fn a_decided_claim_is_not_lost_to_missing_data() {
+    let results = tempfile::tempdir().unwrap();
+    let demo = Demo::default();
+    entry(&[], "aaaa").record(results.path(), &demo).unwrap();
+    let mut poorer = entry(&[], "bbbb");
+    let sum = &mut poorer.parts[0].findings[0];
+    *sum = Finding::new("sum", "sums are positive").outcome(Outcome::NotComparable).note("`abacus` was not found");
+    let error = poorer.record(results.path(), &demo).unwrap_err().to_string();
+    assert!(error.contains("`sum` of demo") && error.contains("`abacus` was not found"), "{error}");
+    let recorded = Entry::read(results.path(), "demo").unwrap().unwrap();
+    assert_eq!(recorded.verdict().findings[0].outcome, Outcome::Held);
+    let commits: Vec<&str> = recorded.parts.iter().map(|part| part.commit.as_str()).collect();
+    assert_eq!(commits, ["aaaa", "bbbb"], "the part that lost its data is kept, the other is recorded");
+}
+
 #[test]
 fn the_ledger_keeps_what_the_recipe_would_record() {
     let (out, results) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -211,8 +300,9 @@ fn the_ledger_keeps_what_the_recipe_would_record() {
     record(&|options| options.parts = vec!["sums".to_string()]).unwrap();
     let entry = Entry::read(results.path(), "demo").unwrap().unwrap();
     entry.validate(&demo).unwrap();
-    assert_eq!(entry.findings.iter().map(|finding| finding.id.as_str()).collect::<Vec<_>>(), ["sum", "product"]);
-    assert_eq!(entry.findings[1].outcome, Outcome::Reported);
+    let verdict = entry.verdict();
+    assert_eq!(verdict.findings.iter().map(|finding| finding.id.as_str()).collect::<Vec<_>>(), ["sum", "product"]);
+    assert_eq!(verdict.findings[1].outcome, Outcome::Reported);
 
     let error = record(&|options| options.overrides = vec!["steps=7".to_string()]).unwrap_err().to_string();
     assert!(error.contains("steps"), "{error}");
@@ -222,6 +312,9 @@ fn the_ledger_keeps_what_the_recipe_would_record() {
         Entry::read(results.path(), "demo").unwrap().unwrap().validate(&demo).is_ok(),
         "refused entries change nothing"
     );
+
+    assert!(entry.markdown().starts_with("Recorded on "), "{}", entry.markdown());
+    assert!(entry.parts.iter().all(|part| part.notes == [format!("{} steps", 50)]));
 
     std::fs::write(results.path().join("demo.json"), "{").unwrap();
     assert!(Entry::read(results.path(), "demo").unwrap_err().to_string().contains("not a valid ledger entry"));

@@ -17,6 +17,9 @@ use page::page;
 /// Larger drawings are embedded as PNG.
 const LARGEST_SVG: usize = 300_000;
 
+/// Most pictures that are shown of what one probe saw of one job.
+const LONGEST_COURSE: usize = 4;
+
 /// Writes `report.html` into a run's folder from what lies there.
 ///
 /// # Errors
@@ -33,6 +36,7 @@ pub fn write(folder: &Path) -> Result<PathBuf, LabError> {
     for figure in figures(folder, &record)? {
         body.push_str(&figure_section(folder, &figure)?);
     }
+    body.push_str(&courses(folder, &record.pictures)?);
     for table in &record.tables {
         body.push_str(&table.html());
     }
@@ -156,13 +160,39 @@ fn figures(folder: &Path, record: &Record) -> Result<Vec<String>, LabError> {
     Ok(names)
 }
 
+/// What probes saw: for each job and probe a few pictures from its first look to its last.
+fn courses(folder: &Path, pictures: &[String]) -> Result<String, LabError> {
+    let course = |picture: &String| picture.split("-epoch-").next().unwrap_or(picture).to_string();
+    let mut text = String::new();
+    for looks in pictures.chunk_by(|a, b| course(a) == course(b)) {
+        let name = course(&looks[0]);
+        text.push_str(&format!("<h2>{}</h2>\n<div class=\"course\">\n", escape_html(&name)));
+        let shown = looks.len().min(LONGEST_COURSE);
+        for look in 0..shown {
+            let picture = &looks[look * (looks.len() - 1) / (shown - 1).max(1)];
+            let path = folder.join("artifacts").join(format!("{picture}.svg"));
+            text.push_str(&drawing(&path, picture)?);
+        }
+        text.push_str("</div>\n");
+        if shown < looks.len() {
+            let place = name.rsplit_once('/').map_or(name.as_str(), |(place, _)| place);
+            let all = format!("{shown} of {} pictures; the others lie in artifacts/{place}", looks.len());
+            text.push_str(&format!("<p class=\"note\">{}</p>\n", escape_html(&all)));
+        }
+    }
+    Ok(text)
+}
+
 fn figure_section(folder: &Path, name: &str) -> Result<String, LabError> {
-    let path = folder.join("artifacts").join(format!("{}.svg", files::file_name(name)));
-    let svg = files::read_text(&path)?;
+    drawing(&folder.join("artifacts").join(format!("{}.svg", files::file_name(name))), name)
+}
+
+fn drawing(path: &Path, name: &str) -> Result<String, LabError> {
+    let svg = files::read_text(path)?;
     let picture = if svg.len() <= LARGEST_SVG {
         svg
     } else {
-        let png = path.with_file_name(format!("{}.png", files::file_name(name)));
+        let png = path.with_extension("png");
         let bytes = std::fs::read(&png).map_err(|source| LabError::io("read", &png, source))?;
         format!("<img alt=\"{}\" src=\"data:image/png;base64,{}\">", escape_html(name), STANDARD.encode(bytes))
     };
@@ -179,6 +209,7 @@ fn facts(run: &StoredRun) -> String {
         .row(["device", &manifest.device])
         .row(["machine", &manifest.machine])
         .row(["kiln", &manifest.kiln_version])
+        .row(["commit", &manifest.commit])
         .row(["Burn", &manifest.burn_version]);
     for (key, value) in &manifest.settings {
         table.push([key.clone(), value.to_string()]);

@@ -19,6 +19,7 @@ td.number, th.number { text-align: right; }
 .note { color: var(--grey); font-size: 0.9em; }
 .badge { border-radius: 0.6rem; padding: 0.05rem 0.6rem; font-size: 0.85em; white-space: nowrap; border: 1px solid currentColor; }
 .held { color: #00805d; } .not-held { color: #c04a00; } .not-comparable, .reported { color: var(--grey); }
+.course { display: grid; grid-template-columns: repeat(auto-fit, minmax(14rem, 1fr)); gap: 1rem; }
 figure { margin: 1.5rem 0; background: #fff; } svg, img { max-width: 100%; height: auto; }
 ";
 

@@ -14,7 +14,7 @@ use burn::tensor::Device;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::job::{JobContext, METRICS_ENDING, cell_path};
-use crate::{LabError, files, metrics, progress::Progress};
+use crate::{LabError, files, machine, metrics, progress::Progress};
 
 /// Stack of a worker: as roomy as a main thread's, on which the same work would run alone.
 const STACK_BYTES: usize = 8 << 20;
@@ -27,7 +27,7 @@ pub(super) struct Grid<'a> {
     pub progress: &'a Progress,
     /// Jobs at a time.
     pub workers: usize,
-    /// Cores of the machine, shared out over the workers.
+    /// Cores that the run began with, shared out over the workers.
     pub cores: usize,
 }
 
@@ -67,11 +67,12 @@ impl Grid<'_> {
                 done.lock().unwrap_or_else(PoisonError::into_inner).push((index, result));
             }
         };
-        let workers = self.workers.min(jobs.len());
-        if workers <= 1 {
+        let workers = self.workers.min(jobs.len()).max(1);
+        let threads = (self.cores / workers).max(1);
+        if workers == 1 && threads == machine::cores() {
             one_worker();
         } else {
-            let pools = self.pools(workers)?;
+            let pools = pools(workers, threads)?;
             std::thread::scope(|scope| {
                 for pool in &pools {
                     scope.spawn(|| pool.install(one_worker));
@@ -85,13 +86,6 @@ impl Grid<'_> {
             results[index] = Some(result?);
         }
         Ok(results.into_iter().flatten().collect())
-    }
-
-    fn pools(&self, workers: usize) -> Result<Vec<rayon::ThreadPool>, LabError> {
-        let threads = (self.cores / workers).max(1);
-        let builder = || rayon::ThreadPoolBuilder::new().num_threads(threads).stack_size(STACK_BYTES);
-        let pool = || builder().build().map_err(LabError::method);
-        (0..workers).map(|_| pool()).collect()
     }
 
     fn check_distinct(&self, keys: &[String]) -> Result<(), LabError> {
@@ -137,6 +131,12 @@ impl Grid<'_> {
     }
 }
 
+fn pools(workers: usize, threads: usize) -> Result<Vec<rayon::ThreadPool>, LabError> {
+    let builder = || rayon::ThreadPoolBuilder::new().num_threads(threads).stack_size(STACK_BYTES);
+    let pool = || builder().build().map_err(LabError::method);
+    (0..workers).map(|_| pool()).collect()
+}
+
 fn with_job(error: LabError, name: &str) -> LabError {
     match error {
         LabError::Diverged { step, loss, job, checkpoint } if job.is_empty() => {
@@ -165,6 +165,20 @@ pub(super) fn gather_metrics(folder: &Path) -> Result<String, LabError> {
         }
     }
     Ok(gathered)
+}
+
+/// Pictures that jobs drew: their paths below `artifacts` without ending, in the order of their names.
+pub(super) fn gather_pictures(artifacts: &Path) -> Result<Vec<String>, LabError> {
+    let mut pictures = Vec::new();
+    for part in sorted_names(artifacts)?.iter().filter(|part| artifacts.join(part).is_dir()) {
+        let part_folder = artifacts.join(part);
+        for job in sorted_names(&part_folder)?.iter().filter(|job| part_folder.join(job).is_dir()) {
+            let names = sorted_names(&part_folder.join(job))?;
+            let drawn = names.iter().filter_map(|name| name.strip_suffix(".svg"));
+            pictures.extend(drawn.map(|name| format!("{part}/{job}/{name}")));
+        }
+    }
+    Ok(pictures)
 }
 
 fn sorted_names(folder: &Path) -> Result<Vec<String>, LabError> {

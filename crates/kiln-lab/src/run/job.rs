@@ -8,7 +8,7 @@ use std::{
 use burn::tensor::Device;
 
 use crate::{
-    LabError,
+    LabError, Plot,
     files::file_name,
     metrics::{self, MetricWriter},
     progress::Bar,
@@ -82,15 +82,30 @@ impl JobContext {
         }
     }
 
-    /// Stores a picture or other file among the run's artifacts, under `<job>/<name>`; nothing for a detached job.
+    /// Stores a file among the run's artifacts, under `<part>/<key>/<name>`; nothing for a detached job.
     ///
     /// # Errors
     /// [`LabError::Io`], for example on a full disk.
     pub fn artifact(&self, name: &str, bytes: &[u8]) -> Result<(), LabError> {
-        match self.folder() {
-            Some(folder) => crate::files::write_whole(&folder.join(name), bytes),
-            None => Ok(()),
+        match (&self.folder, self.name.split_once('/')) {
+            (Some(folder), Some((part, key))) => {
+                let folder = folder.join(ARTIFACTS).join(file_name(part)).join(file_name(key));
+                crate::files::write_whole(&folder.join(name), bytes)
+            }
+            _ => Ok(()),
         }
+    }
+
+    /// Draws a plot among the run's artifacts, as `<part>/<key>/<name>.svg` and `.png`. The report shows the course of
+    /// pictures whose names differ in what follows the first `-epoch-`.
+    ///
+    /// # Errors
+    /// [`LabError::Plot`] when it cannot be drawn, [`LabError::Io`] when it cannot be written.
+    pub fn plot(&self, name: &str, plot: &Plot) -> Result<(), LabError> {
+        let refused = |reason| LabError::Plot { name: name.to_string(), reason };
+        let file = |ending: &str| format!("{}.{ending}", file_name(name));
+        self.artifact(&file("svg"), plot.svg().map_err(refused)?.as_bytes())?;
+        self.artifact(&file("png"), &plot.png().map_err(refused)?)
     }
 
     fn write_metric(&self, metrics: &mut Metrics, step: u64, name: &str, value: f64) -> Result<(), LabError> {
@@ -142,6 +157,9 @@ impl JobContext {
         self.metrics.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// Folder of pictures, tables and weights in a run's folder.
+pub(super) const ARTIFACTS: &str = "artifacts";
 
 /// How the names of files with a job's lines of metrics end.
 pub(super) const METRICS_ENDING: &str = ".metrics.jsonl";

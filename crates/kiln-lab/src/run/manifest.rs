@@ -1,14 +1,20 @@
 //! `run.toml`: what a run is, written when it starts and again when it ends.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use serde::{Deserialize, Serialize};
 use toml::Table;
 
-use crate::{LabError, Scale, files};
+use crate::{LabError, Scale, files, machine};
 
 /// Name of the manifest in a run's folder.
 pub const FILE: &str = "run.toml";
+
+/// The version of this crate, and so of the program.
+pub const KILN_VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The version of Burn that the workspace pins.
+pub const BURN_VERSION: &str = "0.22.1";
 
 /// Everything that a run's figures depend on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -42,8 +48,18 @@ pub struct Manifest {
     pub kiln_version: String,
     /// Version of Burn.
     pub burn_version: String,
+    /// Commit of the sources when the run started, with `-dirty` where they differed; empty outside a repository.
+    #[serde(default)]
+    pub commit: String,
     /// Processor, cores and system.
     pub machine: String,
+    /// Cores that the run shares out over its jobs. It keeps to them when it is resumed, wherever that is: how a tensor
+    /// operation is spread over threads can change the last bits of its result.
+    #[serde(default = "machine::cores")]
+    pub cores: usize,
+    /// Seconds of work on each part so far, over all resumptions.
+    #[serde(default)]
+    pub part_seconds: BTreeMap<String, f64>,
     /// Settings of the recipe or command.
     pub settings: Table,
 }
@@ -78,6 +94,21 @@ impl Manifest {
     pub fn read(folder: &Path) -> Result<Self, LabError> {
         let path = folder.join(FILE);
         toml::from_str(&files::read_text(&path)?).map_err(|error| LabError::corrupt("run manifest", &path, error))
+    }
+
+    /// Refuses to go on with a run that another version began: its figures would come from both.
+    ///
+    /// # Errors
+    /// [`LabError::Refused`] with both versions.
+    pub fn check_versions(&self, folder: &Path) -> Result<(), LabError> {
+        let ours = [("kiln", self.kiln_version.as_str(), KILN_VERSION), ("Burn", &self.burn_version, BURN_VERSION)];
+        match ours.into_iter().find(|(_, began, now)| began != now) {
+            None => Ok(()),
+            Some((what, began, now)) => Err(LabError::Refused(format!(
+                "the run {} was begun with {what} {began} and cannot be resumed with {what} {now}: start it anew",
+                folder.display()
+            ))),
+        }
     }
 
     /// Writes the manifest into a run's folder, whole.

@@ -24,6 +24,7 @@ use crate::{
     progress::Progress, report,
 };
 use grid::Grid;
+use manifest::{BURN_VERSION, KILN_VERSION};
 
 /// What a person chooses about a run.
 #[derive(Debug, Clone)]
@@ -72,8 +73,24 @@ pub struct Run {
     progress: Progress,
     record: Record,
     figures: Mutex<Vec<String>>,
+    part: Option<String>,
+    portions: Vec<Portion>,
     started: Instant,
 }
+
+/// What one part of a reproduction reported.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Portion {
+    /// Name of the part; [`WHOLE`] for a recipe without parts.
+    pub part: String,
+    /// Ids of its findings.
+    pub findings: Vec<String>,
+    /// Its remarks.
+    pub notes: Vec<String>,
+}
+
+/// What stands for the part of a recipe that has none.
+pub const WHOLE: &str = "all";
 
 /// What a report shows besides the verdict; `report.json` in the folder.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -85,6 +102,9 @@ pub struct Record {
     /// Names of the figures, in the order in which they were drawn.
     #[serde(default)]
     pub figures: Vec<String>,
+    /// Pictures that jobs drew while they worked: paths below the artifacts without ending, in their order.
+    #[serde(default)]
+    pub pictures: Vec<String>,
     /// What the run reproduces; absent where it reproduces nothing.
     #[serde(default)]
     pub heading: Option<Heading>,
@@ -152,27 +172,44 @@ impl Run {
     /// Goes on with the run in `folder`: what is stored there is not computed again.
     ///
     /// # Errors
-    /// [`LabError::Io`] and [`LabError::Corrupt`] when the folder is no run, [`LabError::Device`].
+    /// [`LabError::Io`] and [`LabError::Corrupt`] when the folder is no run, [`LabError::Device`], and
+    /// [`LabError::Refused`] when another version of kiln or Burn began it.
     pub fn reopen(folder: &Path, data: DataDir) -> Result<Self, LabError> {
         let manifest = Manifest::read(folder)?;
+        manifest.check_versions(folder)?;
         let devices = device::parse_all(&manifest.device)?;
         Ok(Self::assemble(folder.to_path_buf(), manifest, devices, data, Progress::terminal()))
     }
 
     fn assemble(folder: PathBuf, manifest: Manifest, devices: Vec<Device>, data: DataDir, progress: Progress) -> Self {
-        let (record, figures) = (Record::default(), Mutex::default());
-        Self { folder, manifest, devices, data, progress, record, figures, started: Instant::now() }
+        Self {
+            folder,
+            manifest,
+            devices,
+            data,
+            progress,
+            record: Record::default(),
+            figures: Mutex::default(),
+            part: None,
+            portions: Vec::new(),
+            started: Instant::now(),
+        }
     }
 
-    /// Performs the recipe and leaves verdict, metrics and report in the folder.
+    /// Performs the recipe part by part and leaves verdict, metrics and report in the folder.
     ///
     /// # Errors
     /// What the recipe returns, and [`LabError::Io`]; the run is then marked as failed and can be resumed.
+    /// [`LabError::Refused`] for a recipe of another method.
     pub fn execute(&mut self, recipe: &dyn AnyRecipe) -> Result<Verdict, LabError> {
+        if recipe.card().id != self.manifest.method {
+            let (folder, method) = (self.folder.display(), &self.manifest.method);
+            return Err(LabError::Refused(format!("{folder} is a run of {method}, not of {}", recipe.card().id)));
+        }
         self.set_status(Status::Running)?;
         self.record = Record { heading: Some(recipe.card().into()), ..Record::default() };
         self.drawn().clear();
-        let verdict = recipe.perform(self);
+        let verdict = self.perform(recipe);
         match verdict.and_then(|verdict| self.finish(&verdict).map(|()| verdict)) {
             Ok(verdict) => Ok(verdict),
             Err(error) => {
@@ -183,7 +220,37 @@ impl Run {
         }
     }
 
-    /// Writes verdict, metrics, tables and report, and marks the run as finished.
+    fn perform(&mut self, recipe: &dyn AnyRecipe) -> Result<Verdict, LabError> {
+        self.portions.clear();
+        let mut verdict = Verdict::new();
+        for part in self.parts(recipe) {
+            self.portions.push(Portion { part: part.to_string(), ..Portion::default() });
+            self.part = Some(part.to_string());
+            let started = Instant::now();
+            let performed = recipe.perform(self);
+            *self.manifest.part_seconds.entry(part.to_string()).or_default() += started.elapsed().as_secs_f64();
+            self.part = None;
+            for finding in performed?.findings {
+                if verdict.findings.iter().any(|known| known.id == finding.id) {
+                    return Err(LabError::Refused(format!("two findings are called `{}`", finding.id)));
+                }
+                self.portions.last_mut().into_iter().for_each(|portion| portion.findings.push(finding.id.clone()));
+                verdict = verdict.finding(finding);
+            }
+        }
+        Ok(verdict)
+    }
+
+    /// The parts that were asked for, in the recipe's order.
+    fn parts(&self, recipe: &dyn AnyRecipe) -> Vec<&'static str> {
+        match recipe.parts() {
+            [] => vec![WHOLE],
+            parts => parts.iter().copied().filter(|part| self.wants(part)).collect(),
+        }
+    }
+
+    /// Writes verdict, metrics, tables and report, marks the run as finished, and brings the index over all runs of its
+    /// folder up to date.
     ///
     /// # Errors
     /// [`LabError::Io`], for example on a full disk.
@@ -196,10 +263,15 @@ impl Run {
         }
         let figures = self.drawn().clone();
         self.record.figures = figures;
+        self.record.pictures = grid::gather_pictures(&self.artifacts())?;
         files::write_json(&self.folder.join("report.json"), &self.record)?;
         files::write_json(&self.folder.join("verdict.json"), verdict)?;
         self.set_status(Status::Finished)?;
-        report::write(&self.folder).map(drop)
+        report::write(&self.folder)?;
+        match self.folder.parent() {
+            Some(out) if !out.as_os_str().is_empty() => report::write_index(out).map(drop),
+            _ => report::write_index(Path::new(".")).map(drop),
+        }
     }
 
     /// The run's folder.
@@ -237,14 +309,23 @@ impl Run {
         &self.manifest.seeds
     }
 
-    /// Whether `part` was asked for: all parts are, unless some were named.
+    /// Whether `part` is to be run now. While a recipe is performed that is one part after the other; otherwise it is
+    /// every part that was asked for: all, unless some were named.
     pub fn wants(&self, part: &str) -> bool {
-        self.manifest.parts.is_empty() || self.manifest.parts.iter().any(|wanted| wanted == part)
+        match &self.part {
+            Some(current) => current == part || current == WHOLE,
+            None => self.manifest.parts.is_empty() || self.manifest.parts.iter().any(|wanted| wanted == part),
+        }
+    }
+
+    /// What each part has reported, in the order in which they were run.
+    pub fn portions(&self) -> &[Portion] {
+        &self.portions
     }
 
     /// Where pictures, tables and weights are left.
     pub fn artifacts(&self) -> PathBuf {
-        self.folder.join("artifacts")
+        self.folder.join(job::ARTIFACTS)
     }
 
     /// Runs `work` for every job, in parallel over the cores. `key` names a job; a finished job's result is stored under
@@ -262,7 +343,7 @@ impl Run {
         work: impl Fn(&J, &JobContext) -> Result<T, LabError> + Sync,
     ) -> Result<Vec<T>, LabError> {
         let shared = device::is_cpu(&self.manifest.device);
-        self.jobs(part, if shared { machine::cores() } else { 1 }).run(jobs, key, work)
+        self.jobs(part, if shared { self.manifest.cores } else { 1 }).run(jobs, key, work)
     }
 
     /// As [`grid`](Self::grid), one job at a time with the whole machine: for timings.
@@ -286,7 +367,7 @@ impl Run {
 
     fn jobs<'a>(&'a self, part: &'a str, workers: usize) -> Grid<'a> {
         let (folder, device, progress) = (&self.folder, &self.devices[0], &self.progress);
-        Grid { folder, part, device, progress, workers, cores: machine::cores() }
+        Grid { folder, part, device, progress, workers, cores: self.manifest.cores }
     }
 
     /// Draws a plot into the artifacts, as `<name>.svg`, `<name>.png` and its data as `<name>.json`.
@@ -323,9 +404,15 @@ impl Run {
         self.record.tables.push(table);
     }
 
-    /// Adds a remark to the report.
+    /// Adds a remark to the report, once.
     pub fn note(&mut self, text: impl Into<String>) {
-        self.record.notes.push(text.into());
+        let text = text.into();
+        let portion = self.portions.last_mut().filter(|_| self.part.is_some());
+        for notes in std::iter::once(&mut self.record.notes).chain(portion.map(|portion| &mut portion.notes)) {
+            if !notes.contains(&text) {
+                notes.push(text.clone());
+            }
+        }
     }
 
     /// Tables and remarks so far.
@@ -378,15 +465,15 @@ fn new_manifest(method: &str, settings: Settings, seeds: Vec<u64>, device: &str,
         parts: Vec::new(),
         device: device.to_string(),
         data_folders: data.directories().iter().map(|folder| folder.display().to_string()).collect(),
-        kiln_version: env!("CARGO_PKG_VERSION").to_string(),
+        kiln_version: KILN_VERSION.to_string(),
         burn_version: BURN_VERSION.to_string(),
+        commit: machine::commit(),
         machine: machine::describe(),
+        cores: machine::cores(),
+        part_seconds: Default::default(),
         settings,
     }
 }
-
-/// The version that the workspace pins.
-const BURN_VERSION: &str = "0.22.1";
 
 /// Makes a folder that nobody else has: `<method>-<time>`, with a number behind when two start in one second.
 fn new_folder(out: &Path, method: &str) -> Result<PathBuf, LabError> {

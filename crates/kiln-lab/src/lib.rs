@@ -26,7 +26,7 @@ pub use error::LabError;
 pub use files::write_whole;
 pub use picture::Picture;
 pub use plot::{Plot, Series};
-pub use probe::{Probe, ProbeView};
+pub use probe::{Cadence, Probe, ProbeView};
 pub use recipe::{AnyRecipe, Recipe};
 pub use run::{JobContext, Manifest, Run, RunOptions, Status};
 pub use table::{Table, escape_html};

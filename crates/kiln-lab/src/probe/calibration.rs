@@ -5,7 +5,7 @@ use crate::{LabError, Plot, Series};
 
 const BINS: usize = 10;
 
-/// Expected calibration error of the batch, metric `calibration/error`, with a reliability diagram:
+/// Expected calibration error, metric `calibration/error`, with a reliability diagram:
 ///
 /// ```text
 /// ECE = sum_b (n_b / n) |accuracy_b - confidence_b|

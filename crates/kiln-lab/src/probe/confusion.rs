@@ -3,7 +3,7 @@
 use super::{Probe, ProbeView, argmax, classes, draw, rows};
 use crate::{LabError, Plot, plot::HeatMap};
 
-/// Counts of predicted against true classes in the batch; metric `confusion/accuracy`.
+/// Counts of predicted against true classes; metric `confusion/accuracy`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Confusion;
 

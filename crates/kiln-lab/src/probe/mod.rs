@@ -3,10 +3,12 @@
 mod calibration;
 mod confusion;
 mod filters;
+mod watch;
 
 pub use calibration::Calibration;
 pub use confusion::Confusion;
 pub use filters::Filters;
+pub use watch::{Moment, Watch};
 
 use burn::tensor::{Int, Tensor};
 use kiln_nn::Network;
@@ -18,23 +20,38 @@ pub trait Probe: Send {
     /// Name on the command line.
     fn name(&self) -> &str;
 
-    /// Looks at the network after a step.
+    /// How often it looks.
+    fn cadence(&self) -> Cadence {
+        Cadence::Epoch
+    }
+
+    /// Looks at the network as a step has left it.
     ///
     /// # Errors
     /// What keeps it from writing what it saw; the training then stops.
     fn observe(&mut self, view: &ProbeView<'_>) -> Result<(), LabError>;
 }
 
+/// How often a probe looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cadence {
+    /// After the last step of every epoch.
+    Epoch,
+    /// After every so many steps, at least 1, counted over the whole training.
+    Steps(u64),
+}
+
 /// What a probe sees.
 #[derive(Debug)]
 pub struct ProbeView<'a> {
-    /// The network, without autodiff.
+    /// The network after the step, without autodiff.
     pub network: &'a Network,
-    /// The batch, `[batch_size, features]`, without autodiff.
+    /// Rows of the validation split (of the training split where there is none), the same ones at every look:
+    /// `[batch_size, features]`, without autodiff.
     pub inputs: Tensor<2>,
-    /// Classes of the batch, `[batch_size]`.
+    /// Classes of the rows, `[batch_size]`.
     pub targets: Tensor<1, Int>,
-    /// Step, counted from 0.
+    /// Steps that are done, over all epochs.
     pub step: u64,
     /// Epoch, counted from 1.
     pub epoch: u64,
@@ -44,8 +61,8 @@ pub struct ProbeView<'a> {
 
 /// Names of all probes with what each shows.
 pub const PROBES: &[(&str, &str)] = &[
-    ("calibration", "expected calibration error of the batch, and a reliability diagram"),
-    ("confusion", "accuracy of the batch, and a picture of which classes are taken for which"),
+    ("calibration", "expected calibration error, and a reliability diagram"),
+    ("confusion", "accuracy, and a picture of which classes are taken for which"),
     ("filters", "picture of the first layer's weights, and their norm"),
 ];
 
@@ -68,12 +85,9 @@ pub fn by_name(name: &str) -> Result<Box<dyn Probe>, LabError> {
     }
 }
 
-/// Draws `plot` into the job's folder as `<name>-epoch-<epoch>` in both formats.
+/// Draws `plot` as the picture `<name>-epoch-<epoch>` of the job.
 fn draw(view: &ProbeView<'_>, name: &str, plot: &crate::Plot) -> Result<(), LabError> {
-    let refused = |reason| LabError::Plot { name: name.to_string(), reason };
-    let file = |ending: &str| format!("{name}-epoch-{:04}.{ending}", view.epoch);
-    view.context.artifact(&file("svg"), plot.svg().map_err(refused)?.as_bytes())?;
-    view.context.artifact(&file("png"), &plot.png().map_err(refused)?)
+    view.context.plot(&format!("{name}-epoch-{:04}", view.epoch), plot)
 }
 
 /// Rows of a tensor as numbers.
@@ -100,9 +114,53 @@ fn argmax(row: &[f32]) -> usize {
 mod tests {
     use super::*;
     use crate::{Run, RunOptions, Scale};
-    use burn::tensor::Device;
-    use kiln_data::DataDir;
+    use burn::{module::Module, tensor::Device};
+    use kiln_data::{DataDir, OpenOptions, open};
     use kiln_nn::NetworkConfig;
+    use std::sync::{Arc, Mutex};
+
+    /// Notes when it looked and at how many rows.
+    struct Diary {
+        cadence: Cadence,
+        looks: Arc<Mutex<Vec<(u64, u64, usize)>>>,
+    }
+
+    impl Probe for Diary {
+        fn name(&self) -> &str {
+            "diary"
+        }
+
+        fn cadence(&self) -> Cadence {
+            self.cadence
+        }
+
+        fn observe(&mut self, view: &ProbeView<'_>) -> Result<(), LabError> {
+            self.looks.lock().unwrap().push((view.step, view.epoch, view.inputs.dims()[0]));
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn probes_look_when_they_said_and_once() {
+        let device = Device::flex();
+        let data = open("digits", &DataDir::find(None), &OpenOptions::default()).unwrap();
+        let network = NetworkConfig::mlp([4]).init_seeded(data.train.input_shape(), 10, 1, &device).unwrap();
+        let network = network.fork(&device.clone().autodiff());
+        let context = JobContext::detached(device.clone());
+        for (cadence, expected) in
+            [(Cadence::Epoch, vec![(3, 1, 256), (6, 2, 256)]), (Cadence::Steps(4), vec![(4, 2, 256)])]
+        {
+            let looks = Arc::default();
+            let probe = Diary { cadence, looks: Arc::clone(&looks) };
+            let mut watch = Watch::new(vec![Box::new(probe)], &data.train, &device);
+            for steps in 1..=6 {
+                let moment = Moment { steps, epoch: (steps - 1) / 3 + 1, ends_epoch: steps % 3 == 0 };
+                watch.look(&network, moment, &context).unwrap();
+                watch.look(&network, moment, &context).unwrap();
+            }
+            assert_eq!(*looks.lock().unwrap(), expected, "{cadence:?}");
+        }
+    }
 
     #[test]
     fn every_probe_leaves_a_metric_and_a_picture() {
@@ -124,8 +182,8 @@ mod tests {
             };
             probe.observe(&view).unwrap();
             context.finish().unwrap();
-            let folder = context.folder().unwrap();
-            assert!(folder.join(format!("{name}-epoch-0002.png")).exists(), "{name}");
+            let picture = format!("artifacts/watch/{name}/{name}-epoch-0002.png");
+            assert!(run.folder().join(picture).exists(), "{name}");
             let lines = run.folder().join("cells/watch").join(format!("{name}.metrics.jsonl"));
             let metrics = crate::metrics::read(&lines).unwrap();
             assert!(!metrics.is_empty() && metrics.iter().all(|metric| metric.step == 7), "{name}");

@@ -1,15 +1,18 @@
 //! The training loop that recipes use: one process, data in memory, no files.
 
 use burn::module::Module;
-use burn::optim::{GradientsParams, ModuleOptimizer};
+use burn::optim::ModuleOptimizer;
 use burn::tensor::{Device, Int, Tensor};
 use kiln_data::ArrayDataset;
 use kiln_data::split::permutation;
 use kiln_nn::Network;
 use serde::{Deserialize, Serialize};
 
-use super::{Objective, Schedule};
-use crate::{JobContext, LabError};
+use super::{Backpropagation, Batch, Objective, Schedule, TrainingRule};
+use crate::{
+    JobContext, LabError, Probe,
+    probe::{Moment, Watch},
+};
 
 /// How long and how fast a network is trained.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -45,7 +48,8 @@ pub struct Fit {
     pub history: Vec<EpochRecord>,
 }
 
-/// Minimises `objective` on `train`; the same settings and network give the same result bit for bit.
+/// Minimises `objective` on `train` by backpropagation; the same settings and network give the same result bit for bit.
+/// [`Fitting`] takes another rule, and lets probes watch.
 ///
 /// # Errors
 /// [`LabError::Diverged`] with the step at which the loss stopped being finite.
@@ -58,7 +62,7 @@ pub fn fit(
     settings: &FitSettings,
     context: &JobContext,
 ) -> Result<Fit, LabError> {
-    fit_observed(network, train, validation, objective, optimizer, settings, context, |_, _, _| Ok(()))
+    Fitting::new(objective, optimizer, settings).run(network, train, validation, context)
 }
 
 /// As [`fit`], and shows the network and the optimizer to `observe` after every epoch.
@@ -71,50 +75,130 @@ pub fn fit_observed(
     train: &ArrayDataset,
     validation: Option<&ArrayDataset>,
     objective: &dyn Objective,
-    mut optimizer: ModuleOptimizer,
+    optimizer: ModuleOptimizer,
     settings: &FitSettings,
     context: &JobContext,
-    mut observe: impl FnMut(usize, &Network, &ModuleOptimizer) -> Result<(), LabError>,
+    observe: impl FnMut(usize, &Network, &ModuleOptimizer) -> Result<(), LabError>,
 ) -> Result<Fit, LabError> {
-    let plain = network.devices().into_iter().next().unwrap_or_default().inner();
-    let tracked = plain.clone().autodiff();
-    let mut network = network.fork(&tracked).train();
-    let steps_per_epoch = train.len().div_ceil(settings.batch_size);
-    let total = steps_per_epoch * settings.epochs;
-    let mut history = Vec::with_capacity(settings.epochs);
-    let mut step = 0;
-    for epoch in 1..=settings.epochs {
-        let order = permutation(train.len(), epoch_seed(settings.seed, epoch));
-        let mut loss_sum = 0.0;
-        for indices in order.chunks(settings.batch_size) {
-            let (inputs, targets) = train.batch(indices, &tracked);
-            let loss = objective.loss(&network, inputs, targets, step as u64);
-            let value = scalar(&loss);
-            if !value.is_finite() {
-                return Err(LabError::Diverged {
-                    step: step as u64,
-                    loss: value,
-                    job: String::new(),
-                    checkpoint: None,
-                });
-            }
-            let gradients = GradientsParams::from_grads(loss.backward(), &network);
-            let rate = settings.schedule.rate(settings.learning_rate, step, total);
-            network = optimizer.step(rate, network, gradients);
-            loss_sum += value;
-            step += 1;
-            context.progress(step as u64, total as u64, value);
-        }
-        let validation_accuracy = validation.map(|data| accuracy(&network.valid(), data, &plain));
-        let record = EpochRecord { epoch, train_loss: loss_sum / steps_per_epoch as f64, validation_accuracy };
-        context.metric(step as u64, "train_loss", record.train_loss);
-        if let Some(accuracy) = validation_accuracy {
-            context.metric(step as u64, "validation_accuracy", accuracy);
-        }
-        observe(epoch, &network, &optimizer)?;
-        history.push(record);
+    Fitting::new(objective, optimizer, settings).after_epoch(observe).run(network, train, validation, context)
+}
+
+/// A training in memory, step by step as its rule says.
+///
+/// ```
+/// use kiln_data::{DataDir, OpenOptions, open};
+/// use kiln_lab::{JobContext, probe, train::{Backpropagation, FitSettings, Fitting, LOSSES, OPTIMIZERS, Schedule}};
+/// use kiln_nn::NetworkConfig;
+///
+/// let device = burn::tensor::Device::flex();
+/// let digits = open("digits", &DataDir::find(None), &OpenOptions::default())?;
+/// let network = NetworkConfig::mlp([16]).init_seeded(digits.train.input_shape(), 10, 1, &device)?;
+/// let (loss, optimizer) = (LOSSES.build(&"cross-entropy".parse()?)?, OPTIMIZERS.build(&"adam".parse()?)?);
+/// let settings =
+///     FitSettings { epochs: 1, batch_size: 64, learning_rate: 1e-3, schedule: Schedule::Constant, seed: 1 };
+/// let fitted = Fitting::new(&loss, optimizer, &settings)
+///     .rule(&Backpropagation)
+///     .probe(probe::by_name("confusion")?)
+///     .run(network, &digits.train, Some(&digits.validation), &JobContext::detached(device))?;
+/// assert_eq!(fitted.history.len(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Fitting<'a> {
+    objective: &'a dyn Objective,
+    optimizer: ModuleOptimizer,
+    settings: &'a FitSettings,
+    rule: &'a dyn TrainingRule,
+    probes: Vec<Box<dyn Probe>>,
+    after_epoch: AfterEpoch<'a>,
+}
+
+type AfterEpoch<'a> = Box<dyn FnMut(usize, &Network, &ModuleOptimizer) -> Result<(), LabError> + 'a>;
+
+impl<'a> Fitting<'a> {
+    /// A training by backpropagation that nobody watches.
+    pub fn new(objective: &'a dyn Objective, optimizer: ModuleOptimizer, settings: &'a FitSettings) -> Self {
+        let after_epoch = Box::new(|_: usize, _: &Network, _: &ModuleOptimizer| Ok(()));
+        Self { objective, optimizer, settings, rule: &Backpropagation, probes: Vec::new(), after_epoch }
     }
-    Ok(Fit { network: network.valid(), history })
+
+    /// Takes its steps by `rule`.
+    pub fn rule(mut self, rule: &'a dyn TrainingRule) -> Self {
+        self.rule = rule;
+        self
+    }
+
+    /// Lets `probe` watch, at its own cadence.
+    pub fn probe(mut self, probe: Box<dyn Probe>) -> Self {
+        self.probes.push(probe);
+        self
+    }
+
+    /// Calls `observe` with the network and the optimizer after every epoch, counted from 1.
+    pub fn after_epoch(
+        mut self,
+        observe: impl FnMut(usize, &Network, &ModuleOptimizer) -> Result<(), LabError> + 'a,
+    ) -> Self {
+        self.after_epoch = Box::new(observe);
+        self
+    }
+
+    /// Trains `network`.
+    ///
+    /// # Errors
+    /// [`LabError::Diverged`] with the step at which the loss stopped being finite, and whatever the probes and the
+    /// observer return.
+    pub fn run(
+        self,
+        network: Network,
+        train: &ArrayDataset,
+        validation: Option<&ArrayDataset>,
+        context: &JobContext,
+    ) -> Result<Fit, LabError> {
+        let Self { objective, mut optimizer, settings, rule, probes, mut after_epoch } = self;
+        let plain = network.devices().into_iter().next().unwrap_or_default().inner();
+        let tracked = plain.clone().autodiff();
+        let mut network = network.fork(&tracked).train();
+        let mut watch = Watch::new(probes, validation.unwrap_or(train), &plain);
+        let steps_per_epoch = train.len().div_ceil(settings.batch_size);
+        let total = steps_per_epoch * settings.epochs;
+        let mut history = Vec::with_capacity(settings.epochs);
+        let mut step = 0;
+        for epoch in 1..=settings.epochs {
+            let order = permutation(train.len(), epoch_seed(settings.seed, epoch));
+            let mut loss_sum = 0.0;
+            for indices in order.chunks(settings.batch_size) {
+                let (inputs, targets) = train.batch(indices, &tracked);
+                let last = (step + 1) % steps_per_epoch == 0;
+                let batch = Batch { inputs, targets, step: step as u64, epoch, last };
+                let learned = rule.learn(&network, objective, &batch);
+                let value = scalar(&learned.loss);
+                if !value.is_finite() {
+                    return Err(LabError::Diverged {
+                        step: step as u64,
+                        loss: value,
+                        job: String::new(),
+                        checkpoint: None,
+                    });
+                }
+                let rate = settings.schedule.rate(settings.learning_rate, step, total);
+                network = rule.update(network, &mut optimizer, rate.into(), learned.gradients);
+                loss_sum += value;
+                step += 1;
+                context.progress(step as u64, total as u64, value);
+                let moment = Moment { steps: step as u64, epoch: epoch as u64, ends_epoch: last };
+                watch.look(&network, moment, context)?;
+            }
+            let validation_accuracy = validation.map(|data| accuracy(&network.valid(), data, &plain));
+            let record = EpochRecord { epoch, train_loss: loss_sum / steps_per_epoch as f64, validation_accuracy };
+            context.metric(step as u64, "train_loss", record.train_loss);
+            if let Some(accuracy) = validation_accuracy {
+                context.metric(step as u64, "validation_accuracy", accuracy);
+            }
+            after_epoch(epoch, &network, &optimizer)?;
+            history.push(record);
+        }
+        Ok(Fit { network: network.valid(), history })
+    }
 }
 
 /// Seed of the order of the examples in an epoch: independent streams for neighbouring seeds and epochs.

@@ -155,10 +155,14 @@ pub(super) fn recorded_epochs(folder: &Path, last: usize) -> Result<Vec<EpochMea
         .take(last)
         .map(|line| serde_json::from_str(line).map_err(|error| LabError::corrupt("course of epochs", &path, error)))
         .collect::<Result<_, _>>()?;
-    if epochs.len() < last {
-        return Err(LabError::corrupt("course of epochs", &path, format!("epoch {} is missing", epochs.len() + 1)));
+    let is_next = |(place, means): (usize, &EpochMeans)| means.epoch == place + 1;
+    match epochs.iter().enumerate().position(|next| !is_next(next)) {
+        None if epochs.len() == last => Ok(epochs),
+        gap => {
+            let missing = gap.unwrap_or(epochs.len()) + 1;
+            Err(LabError::corrupt("course of epochs", &path, format!("epoch {missing} is missing")))
+        }
     }
-    Ok(epochs)
 }
 
 fn write_course(path: &Path, history: &History) -> Result<(), LabError> {
@@ -224,6 +228,7 @@ impl EarlyStoppingStrategy for Patience {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::{prelude::*, sample::Index};
 
     fn course(losses: &[f64]) -> History {
         let epochs = losses.iter().enumerate();
@@ -235,6 +240,27 @@ mod tests {
     fn the_best_epoch_is_the_earliest_of_equals() {
         assert_eq!(course(&[3.0, 1.0, 2.0, 1.0]).best().unwrap().epoch, 2);
         assert!(course(&[]).best().is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn a_course_may_hold_anything(at in any::<Index>(), byte: u8, cut: bool, last in 0..5usize) {
+            let folder = tempfile::tempdir().unwrap();
+            write_course(&folder.path().join(COURSE), &course(&[3.0, f64::NAN, 2.0])).unwrap();
+            let path = folder.path().join(COURSE);
+            let mut bytes = std::fs::read(&path).unwrap();
+            let at = at.index(bytes.len());
+            if cut {
+                bytes.truncate(at);
+            } else {
+                bytes[at] = byte;
+            }
+            std::fs::write(&path, bytes).unwrap();
+            match recorded_epochs(folder.path(), last) {
+                Ok(epochs) => prop_assert_eq!(epochs.len(), last),
+                Err(error) => prop_assert!(error.to_string().contains(COURSE), "{}", error),
+            }
+        }
     }
 
     #[test]

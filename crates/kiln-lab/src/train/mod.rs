@@ -20,7 +20,9 @@ mod trainee;
 
 pub use config::TrainConfig;
 pub use evaluation::Evaluation;
-pub use fit::{EpochRecord, Fit, FitSettings, accuracy, epoch_seed, fit, fit_observed, predict_logits, scalar};
+pub use fit::{
+    EpochRecord, Fit, FitSettings, Fitting, accuracy, epoch_seed, fit, fit_observed, predict_logits, scalar,
+};
 pub use history::{EpochMeans, History};
 pub use loader::{Batch, EpochLoader};
 pub use losses::LOSSES;

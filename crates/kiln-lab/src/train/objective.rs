@@ -19,17 +19,16 @@ pub trait Objective: Send + Sync {
     /// `step` counts the optimizer steps from 0; objectives that draw random numbers seed them with it.
     fn loss(&self, network: &Network, inputs: Tensor<2>, targets: Tensor<1, Int>, step: u64) -> Tensor<1>;
 
-    /// Loss of a batch as [`loss`](Objective::loss) gives it, and the logits `[batch_size, num_classes]` on the same
-    /// inputs for metrics.
+    /// Loss of a batch as [`loss`](Objective::loss) gives it, and the network's logits `[batch_size, num_classes]` on the
+    /// inputs where the loss came by them.
     fn loss_and_logits(
         &self,
         network: &Network,
         inputs: Tensor<2>,
         targets: Tensor<1, Int>,
         step: u64,
-    ) -> (Tensor<1>, Tensor<2>) {
-        let logits = network.forward(inputs.clone()).detach();
-        (self.loss(network, inputs, targets, step), logits)
+    ) -> (Tensor<1>, Option<Tensor<2>>) {
+        (self.loss(network, inputs, targets, step), None)
     }
 }
 
@@ -44,8 +43,8 @@ impl<L: ClassificationLoss> Objective for L {
         inputs: Tensor<2>,
         targets: Tensor<1, Int>,
         _step: u64,
-    ) -> (Tensor<1>, Tensor<2>) {
+    ) -> (Tensor<1>, Option<Tensor<2>>) {
         let logits = network.forward(inputs);
-        (self.forward(logits.clone(), targets), logits)
+        (self.forward(logits.clone(), targets), Some(logits))
     }
 }

@@ -9,13 +9,14 @@ use kiln_nn::Network;
 
 use super::{Batch, Objective};
 
-/// How a batch changes a network.
+/// How a batch changes a network. Both training loops, [`fit`](super::fit()) and [`train`](super::train), take their steps
+/// by one.
 ///
 /// The usual rule is [`Backpropagation`]. Rules without a backward pass, with preconditioned gradients, with inner
 /// loops, or that learn their hyperparameters on the way replace one or both halves of the step; loaders, metrics,
 /// checkpoints, early stopping and probes stay the same.
 pub trait TrainingRule: Debug + Send + Sync {
-    /// What the batch says: its loss, its logits and one gradient, or whatever takes its place, for each parameter.
+    /// What the batch says: its loss and one gradient, or whatever takes its place, for each parameter.
     fn learn(&self, network: &Network, objective: &dyn Objective, batch: &Batch) -> Learned;
 
     /// The network after the step.
@@ -34,8 +35,8 @@ pub trait TrainingRule: Debug + Send + Sync {
 pub struct Learned {
     /// Loss of the batch, `[1]`.
     pub loss: Tensor<1>,
-    /// `[batch_size, num_classes]`
-    pub logits: Tensor<2>,
+    /// `[batch_size, num_classes]`, where the rule came by them; metrics that need them compute them otherwise.
+    pub logits: Option<Tensor<2>>,
     /// One entry for each parameter that the step changes.
     pub gradients: GradientsParams,
 }

@@ -15,7 +15,7 @@ use super::checkpoint::{RECORDS, WholeFileCheckpointer, network_file, network_re
 use super::history::{HistoryLogger, KeepNewestAndBest, Patience, recorded_epochs};
 use super::renderer::SilentRenderer;
 use super::{EpochLoader, EpochMeans, FitSettings, History, Objective, Procedure, Trainee, TrainingRule};
-use crate::{JobContext, LabError, Probe};
+use crate::{JobContext, LabError, Probe, probe::Watch};
 
 /// Everything that [`train`] needs besides the data.
 pub struct Training {
@@ -76,7 +76,7 @@ pub fn train(
         training.rule,
         context.clone(),
         total_steps as u64,
-        training.probes,
+        Watch::new(training.probes, &splits.validation, &device.clone().inner()),
     ));
     let network = training.network.fork(&device.clone().autodiff()).train();
     let trainee = Trainee::new(network, procedure.clone());
@@ -148,12 +148,15 @@ fn exhausted(history: &History, epoch: usize, patience: usize) -> bool {
     history.best().is_some_and(|best| epoch >= best.epoch + patience)
 }
 
-/// Names the checkpoint of the best epoch, whose loss was still finite.
+/// Names the newest checkpoint from before the divergence. The newest of all may be from an epoch whose last step had
+/// already broken the network, which its validation loss shows.
 fn with_checkpoint(failure: LabError, history: &History, folder: &Path) -> LabError {
     match failure {
         LabError::Diverged { step, loss, job, .. } => {
-            let best = history.best().filter(|best| best.validation_loss.is_finite());
-            let checkpoint = best.map(|best| network_file(folder, best.epoch)).filter(|file| file.is_file());
+            let sound = |epoch: &&EpochMeans| epoch.train_loss.is_finite() && epoch.validation_loss.is_finite();
+            let epochs = history.epochs();
+            let files = epochs.iter().rev().filter(sound).map(|epoch| network_file(folder, epoch.epoch));
+            let checkpoint = files.into_iter().find(|file| file.is_file());
             LabError::Diverged { step, loss, job, checkpoint }
         }
         other => other,

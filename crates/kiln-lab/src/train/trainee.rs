@@ -1,7 +1,7 @@
 //! A network with everything that a step needs, as Burn's training stack wants it.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use burn::module::Module;
 use burn::optim::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
@@ -11,7 +11,10 @@ use kiln_nn::Network;
 
 use super::fit::scalar;
 use super::{Batch, Objective, TrainingRule};
-use crate::{JobContext, LabError, Probe, ProbeView};
+use crate::{
+    JobContext, LabError,
+    probe::{Moment, Watch},
+};
 
 /// A network on its way through a training.
 #[derive(Module, Debug)]
@@ -41,64 +44,65 @@ pub struct Procedure {
     pub total_steps: u64,
     /// Stops the training.
     pub interrupter: Interrupter,
-    watch: Mutex<Watch>,
+    course: Mutex<Course>,
 }
 
-#[derive(Default)]
-struct Watch {
-    probes: Vec<Box<dyn Probe>>,
+/// What changes from step to step.
+struct Course {
+    watch: Watch,
+    /// The step that was computed and waits for its update.
+    pending: Option<Moment>,
     failure: Option<LabError>,
 }
 
 impl Procedure {
-    /// A procedure watched by `probes`, which see the network at the last batch of every epoch.
+    /// A procedure whose network is shown to `watch` after every step.
     pub fn new(
         objective: Box<dyn Objective>,
         rule: Box<dyn TrainingRule>,
         context: Arc<JobContext>,
         total_steps: u64,
-        probes: Vec<Box<dyn Probe>>,
+        watch: Watch,
     ) -> Self {
-        let watch = Mutex::new(Watch { probes, failure: None });
-        Self { objective, rule, context, total_steps, interrupter: Interrupter::new(), watch }
+        let course = Mutex::new(Course { watch, pending: None, failure: None });
+        Self { objective, rule, context, total_steps, interrupter: Interrupter::new(), course }
     }
 
     /// What stopped the training, if something did.
     pub fn take_failure(&self) -> Option<LabError> {
-        self.watch.lock().unwrap_or_else(PoisonError::into_inner).failure.take()
+        self.lock().failure.take()
     }
 
-    fn fail(&self, watch: &mut Watch, failure: LabError) {
+    fn fail(&self, course: &mut Course, failure: LabError) {
         self.interrupter.stop(Some(&failure.to_string()));
-        watch.failure.get_or_insert(failure);
+        course.failure.get_or_insert(failure);
     }
 
-    fn observe(&self, network: &Network, batch: &Batch, loss: f64) {
-        let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+    fn lock(&self) -> MutexGuard<'_, Course> {
+        self.course.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes note of a batch whose update is to come.
+    fn computed(&self, batch: &Batch, loss: f64) {
+        let mut course = self.lock();
         if !loss.is_finite() {
             let failure = LabError::Diverged { step: batch.step, loss, job: String::new(), checkpoint: None };
-            self.fail(&mut watch, failure);
+            course.pending = None;
+            self.fail(&mut course, failure);
             return;
         }
         self.context.progress(batch.step + 1, self.total_steps, loss);
-        if !batch.last || watch.probes.is_empty() {
-            return;
-        }
-        let plain = network.valid();
-        let mut failures = Vec::new();
-        for probe in &mut watch.probes {
-            let view = ProbeView {
-                network: &plain,
-                inputs: batch.inputs.clone().inner(),
-                targets: batch.targets.clone().inner(),
-                step: batch.step,
-                epoch: batch.epoch as u64,
-                context: &self.context,
-            };
-            failures.extend(probe.observe(&view).err());
-        }
-        for failure in failures {
-            self.fail(&mut watch, failure);
+        // Several devices may compute a batch each before one update.
+        let ends_epoch = batch.last || course.pending.is_some_and(|pending| pending.ends_epoch);
+        course.pending = Some(Moment { steps: batch.step + 1, epoch: batch.epoch as u64, ends_epoch });
+    }
+
+    /// Shows the network to the probes after an update.
+    fn updated(&self, network: &Network) {
+        let mut course = self.lock();
+        let Some(moment) = course.pending.take() else { return };
+        if let Err(failure) = course.watch.look(network, moment, &self.context) {
+            self.fail(&mut course, failure);
         }
     }
 }
@@ -116,13 +120,15 @@ impl TrainStep for Trainee {
     fn step(&self, batch: Batch) -> TrainOutput<ClassificationOutput> {
         let procedure = &self.procedure;
         let learned = procedure.rule.learn(&self.network, procedure.objective.as_ref(), &batch);
-        procedure.observe(&self.network, &batch, scalar(&learned.loss));
-        let item = ClassificationOutput::new(learned.loss, learned.logits, batch.targets);
+        procedure.computed(&batch, scalar(&learned.loss));
+        let logits = learned.logits.unwrap_or_else(|| self.network.forward(batch.inputs).detach());
+        let item = ClassificationOutput::new(learned.loss, logits, batch.targets);
         TrainOutput { grads: learned.gradients, item }
     }
 
     fn optimize(self, optimizer: &mut ModuleOptimizer, rate: ModuleLearningRate, gradients: GradientsParams) -> Self {
         let network = self.procedure.rule.update(self.network, optimizer, rate, gradients);
+        self.procedure.updated(&network);
         Self { network, procedure: self.procedure }
     }
 }
@@ -134,7 +140,8 @@ impl InferenceStep for Trainee {
     fn step(&self, batch: Batch) -> ClassificationOutput {
         let (inputs, targets) = (batch.inputs, batch.targets.clone());
         let objective = self.procedure.objective.as_ref();
-        let (loss, logits) = objective.loss_and_logits(&self.network, inputs, targets, batch.step);
+        let (loss, logits) = objective.loss_and_logits(&self.network, inputs.clone(), targets, batch.step);
+        let logits = logits.unwrap_or_else(|| self.network.forward(inputs));
         ClassificationOutput::new(loss, logits, batch.targets)
     }
 }

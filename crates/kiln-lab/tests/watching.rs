@@ -1,0 +1,256 @@
+//! Who takes the steps of a training, who watches them, and what is left of what was seen.
+
+use std::sync::{Arc, Mutex};
+
+use burn::module::Module;
+use burn::optim::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
+use burn::optim::{GradientsParams, ModuleOptimizer};
+use burn::tensor::{Device, Tensor};
+use burn::train::ExecutionStrategy;
+use kiln_data::{ArrayDataset, DataDir, OpenOptions, Splits, open};
+use kiln_lab::train::{
+    Backpropagation, Batch, FitSettings, Fitting, LOSSES, Learned, OPTIMIZERS, Objective, Schedule, Training,
+    TrainingRule, fit, train,
+};
+use kiln_lab::{Cadence, JobContext, LabError, Probe, ProbeView, Run, RunOptions, Scale, Verdict, probe};
+use kiln_loss::ClassificationLoss;
+use kiln_nn::{Network, NetworkConfig};
+
+fn digits() -> Splits {
+    open("digits", &DataDir::find(None), &OpenOptions::default()).unwrap()
+}
+
+fn network() -> Network {
+    NetworkConfig::mlp([16]).init_seeded(digits().train.input_shape(), 10, 1, &Device::flex()).unwrap()
+}
+
+fn settings(epochs: usize) -> FitSettings {
+    // 1024 is no multiple of the batch size: the last batch of an epoch is a remainder.
+    FitSettings { epochs, batch_size: 60, learning_rate: 1e-2, schedule: Schedule::Constant, seed: 1 }
+}
+
+fn loss() -> Box<dyn ClassificationLoss> {
+    LOSSES.build(&"cross-entropy".parse().unwrap()).unwrap()
+}
+
+fn optimizer() -> ModuleOptimizer {
+    OPTIMIZERS.build(&"adam".parse().unwrap()).unwrap()
+}
+
+fn logits(network: &Network, inputs: Tensor<2>) -> Vec<f32> {
+    network.forward(inputs).into_data().iter::<f32>().collect()
+}
+
+/// Every look: steps, epoch, rows, and what the network makes of the rows.
+type Looks = Arc<Mutex<Vec<(u64, u64, usize, Vec<f32>)>>>;
+
+struct Witness {
+    cadence: Cadence,
+    looks: Looks,
+}
+
+impl Witness {
+    fn beside(cadence: Cadence) -> (Box<dyn Probe>, Looks) {
+        let looks = Looks::default();
+        (Box::new(Self { cadence, looks: looks.clone() }), looks)
+    }
+}
+
+impl Probe for Witness {
+    fn name(&self) -> &str {
+        "witness"
+    }
+
+    fn cadence(&self) -> Cadence {
+        self.cadence
+    }
+
+    fn observe(&mut self, view: &ProbeView<'_>) -> Result<(), LabError> {
+        let seen = logits(view.network, view.inputs.clone());
+        self.looks.lock().unwrap().push((view.step, view.epoch, view.inputs.dims()[0], seen));
+        Ok(())
+    }
+}
+
+/// The rows that probes look at, given to `network`.
+fn seen_by(network: &Network, data: &ArrayDataset) -> Vec<f32> {
+    let count = data.len().min(probe::Watch::ROWS);
+    let rows: Vec<usize> = (0..count).map(|row| row * data.len() / count).collect();
+    logits(network, data.batch(&rows, &Device::flex()).0)
+}
+
+#[test]
+fn probes_of_a_fit_see_the_network_that_a_step_has_left() {
+    let (splits, settings) = (digits(), settings(2));
+    let steps = splits.train.len().div_ceil(settings.batch_size) as u64;
+    let (epochly, epochs) = Witness::beside(Cadence::Epoch);
+    let (often, steps_seen) = Witness::beside(Cadence::Steps(5));
+    let fitted = Fitting::new(&loss(), optimizer(), &settings)
+        .probe(epochly)
+        .probe(often)
+        .run(network(), &splits.train, Some(&splits.validation), &JobContext::detached(Device::flex()))
+        .unwrap();
+    let epochs = epochs.lock().unwrap();
+    let moments: Vec<(u64, u64)> = epochs.iter().map(|(step, epoch, ..)| (*step, *epoch)).collect();
+    assert_eq!(moments, [(steps, 1), (2 * steps, 2)]);
+    assert_eq!(epochs[1].2, splits.validation.len().min(probe::Watch::ROWS));
+    assert_eq!(epochs[1].3, seen_by(&fitted.network, &splits.validation));
+    let steps_seen: Vec<u64> = steps_seen.lock().unwrap().iter().map(|(step, ..)| *step).collect();
+    assert_eq!(steps_seen, (1..=2 * steps).filter(|step| step % 5 == 0).collect::<Vec<_>>());
+}
+
+fn training(rule: Box<dyn TrainingRule>, epochs: usize, probes: Vec<Box<dyn Probe>>) -> Training {
+    Training {
+        network: network(),
+        objective: Box::new(loss()),
+        rule,
+        optimizer: optimizer(),
+        settings: settings(epochs),
+        patience: None,
+        probes,
+        strategy: ExecutionStrategy::single(Device::flex()),
+    }
+}
+
+#[test]
+fn probes_of_a_training_see_the_network_that_a_step_has_left() {
+    let (splits, folder) = (digits(), tempfile::tempdir().unwrap());
+    let (probe, looks) = Witness::beside(Cadence::Epoch);
+    let context = Arc::new(JobContext::detached(Device::flex()));
+    let trained = train(training(Box::new(Backpropagation), 1, vec![probe]), &splits, folder.path(), context).unwrap();
+    let looks = looks.lock().unwrap();
+    assert_eq!(looks.len(), 1);
+    assert_eq!(looks[0].3, seen_by(&trained.network, &splits.validation));
+}
+
+/// Learns as usual and never moves.
+#[derive(Debug)]
+struct Frozen;
+
+impl TrainingRule for Frozen {
+    fn learn(&self, network: &Network, objective: &dyn Objective, batch: &Batch) -> Learned {
+        Backpropagation.learn(network, objective, batch)
+    }
+
+    fn update(&self, network: Network, _: &mut ModuleOptimizer, _: ModuleLearningRate, _: GradientsParams) -> Network {
+        network
+    }
+}
+
+#[test]
+fn both_training_loops_take_their_steps_by_the_rule() {
+    let (splits, folder, context) = (digits(), tempfile::tempdir().unwrap(), JobContext::detached(Device::flex()));
+    let before = seen_by(&network(), &splits.validation);
+    let fitted = Fitting::new(&loss(), optimizer(), &settings(1))
+        .rule(&Frozen)
+        .run(network(), &splits.train, None, &context)
+        .unwrap();
+    assert_eq!(seen_by(&fitted.network, &splits.validation), before);
+    let trained = train(training(Box::new(Frozen), 1, Vec::new()), &splits, folder.path(), Arc::new(context)).unwrap();
+    assert_eq!(seen_by(&trained.network, &splits.validation), before);
+}
+
+#[test]
+fn pictures_of_probes_stand_in_the_report_and_the_run_in_the_index() {
+    let out = tempfile::tempdir().unwrap();
+    let mut run = Run::start(
+        "train",
+        toml::Table::new(),
+        vec![1],
+        &RunOptions::new(Scale::Smoke, out.path(), DataDir::find(None)),
+    )
+    .unwrap();
+    let splits = digits();
+    let job = run.job("train", "seed");
+    Fitting::new(&loss(), optimizer(), &settings(6))
+        .probe(probe::by_name("confusion").unwrap())
+        .run(network(), &splits.train, Some(&splits.validation), &job)
+        .unwrap();
+    job.finish().unwrap();
+    run.finish(&Verdict::new()).unwrap();
+
+    assert_eq!(run.record().pictures.len(), 6);
+    for file in ["confusion-epoch-0001.svg", "confusion-epoch-0006.png"] {
+        assert!(run.artifacts().join("train/seed").join(file).is_file(), "{file}");
+    }
+    let html = std::fs::read_to_string(run.folder().join("report.html")).unwrap();
+    assert!(html.contains("train/seed/confusion") && html.contains("4 of 6 pictures"), "no course of pictures");
+    for shown in ["confusion-epoch-0001", "confusion-epoch-0006"] {
+        assert!(html.contains(&format!("<figure id=\"train/seed/{shown}\">")), "{shown}");
+    }
+    let index = std::fs::read_to_string(out.path().join("index.html")).unwrap();
+    assert!(index.contains("/report.html"), "{index}");
+}
+
+/// Cross-entropy as long as the training is young; then it is nothing.
+struct Fragile {
+    steps: u64,
+}
+
+impl Objective for Fragile {
+    fn loss(
+        &self,
+        network: &Network,
+        inputs: Tensor<2>,
+        targets: Tensor<1, burn::tensor::Int>,
+        step: u64,
+    ) -> Tensor<1> {
+        let factor = if step < self.steps { 1.0 } else { f64::INFINITY };
+        loss().forward(network.forward(inputs), targets) * factor
+    }
+}
+
+#[test]
+fn an_objective_without_logits_is_trained_and_its_divergence_names_the_step() {
+    let (splits, settings) = (digits(), settings(3));
+    let context = JobContext::detached(Device::flex());
+    let fitted = fit(network(), &splits.train, None, &Fragile { steps: 25 }, optimizer(), &settings, &context);
+    let Err(LabError::Diverged { step, .. }) = fitted else { panic!("it did not diverge") };
+    assert_eq!(step, 25);
+}
+
+#[test]
+fn a_training_that_diverges_names_the_newest_epoch_that_was_sound() {
+    let (splits, folder) = (digits(), tempfile::tempdir().unwrap());
+    // The rate rises with every step; where it becomes too large for the network, the loss runs away.
+    let settings = FitSettings {
+        epochs: 12,
+        batch_size: 60,
+        learning_rate: 40.0,
+        schedule: Schedule::Linear { warmup: 0.99 },
+        seed: 1,
+    };
+    let rising = Training {
+        objective: Box::new(LOSSES.build(&"squared-error".parse().unwrap()).unwrap()),
+        optimizer: OPTIMIZERS.build(&"sgd".parse().unwrap()).unwrap(),
+        settings,
+        ..training(Box::new(Backpropagation), 1, Vec::new())
+    };
+    let context = Arc::new(JobContext::detached(Device::flex()));
+    let error = train(rising, &splits, folder.path(), context).err().expect("it did not diverge");
+    let LabError::Diverged { step, checkpoint: Some(checkpoint), .. } = error else { panic!("{error}") };
+    let steps_per_epoch = splits.train.len().div_ceil(settings.batch_size) as u64;
+    let name = checkpoint.file_stem().unwrap().to_string_lossy().into_owned();
+    let epoch: u64 = name.strip_prefix("model-").unwrap().parse().unwrap();
+    assert!(epoch >= 1 && epoch <= step / steps_per_epoch, "{name} at step {step} of {steps_per_epoch} an epoch");
+    let course = std::fs::read_to_string(folder.path().join("epochs.jsonl")).unwrap();
+    let sound: Vec<u64> = course
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+        .filter(|epoch| epoch["train_loss"].is_number() && epoch["validation_loss"].is_number())
+        .map(|epoch| epoch["epoch"].as_u64().unwrap())
+        .collect();
+    assert_eq!(sound.last(), Some(&epoch), "{course}");
+    assert_finite(&checkpoint);
+}
+
+/// Loads the network of a checkpoint.
+fn assert_finite(checkpoint: &std::path::Path) {
+    use burn::store::ModuleRecord;
+    let record = ModuleRecord::load(checkpoint).unwrap();
+    let context = Arc::new(JobContext::detached(Device::flex()));
+    let watch = probe::Watch::new(Vec::new(), &digits().train, &Device::flex());
+    let procedure = kiln_lab::train::Procedure::new(Box::new(loss()), Box::new(Backpropagation), context, 1, watch);
+    let trainee = kiln_lab::train::Trainee::new(network(), Arc::new(procedure)).load_record(record);
+    assert!(seen_by(&trainee.network, &digits().train).iter().all(|logit| logit.is_finite()));
+}

@@ -17,6 +17,22 @@ pub enum LayerError {
         /// What would be right, in words.
         expected: &'static str,
     },
+    /// An initial weight is infinite or not a number.
+    #[error("weight {value} of class {class}, feature {feature} is not finite")]
+    Weight {
+        /// Class, from 0.
+        class: usize,
+        /// Feature, from 0; the bias comes last.
+        feature: usize,
+        /// The value.
+        value: f64,
+    },
+    /// All initial weights are zero.
+    #[error(
+        "all weights are zero, or so small that their squares vanish: every class has the same score, and a loss that \
+         compares scores has no gradient; start from random weights"
+    )]
+    ZeroWeights,
     /// The loss itself was configured wrongly.
     #[error(transparent)]
     Loss(#[from] LossError),

@@ -16,6 +16,9 @@ pub trait LayerScalar:
     const DTYPE: DType;
     /// The same type as safetensors names it.
     const STORED_AS: safetensors::Dtype;
+    /// How far the condition number of `U` may grow before rounding of `V` in this type shows in `W = V U`: the relative
+    /// error of `W` is about the condition number times the rounding of one value.
+    const LARGEST_CONDITION: f64;
 
     /// Rounds to this type.
     fn from_f64(value: f64) -> Self;
@@ -33,6 +36,7 @@ pub trait LayerScalar:
 impl LayerScalar for f32 {
     const DTYPE: DType = DType::F32;
     const STORED_AS: safetensors::Dtype = safetensors::Dtype::F32;
+    const LARGEST_CONDITION: f64 = 1e2;
 
     #[inline]
     fn from_f64(value: f64) -> Self {
@@ -56,6 +60,7 @@ impl LayerScalar for f32 {
 impl LayerScalar for f64 {
     const DTYPE: DType = DType::F64;
     const STORED_AS: safetensors::Dtype = safetensors::Dtype::F64;
+    const LARGEST_CONDITION: f64 = 1e6;
 
     #[inline]
     fn from_f64(value: f64) -> Self {

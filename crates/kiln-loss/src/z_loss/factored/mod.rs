@@ -72,14 +72,21 @@ impl FactoredSphericalConfig {
                 *value = E::from_f64(self.init_std * normal);
             }
         });
-        self.assemble(v)
+        match self.assemble(v) {
+            Err(LayerError::ZeroWeights) => {
+                let expected = "large enough for weights that differ from 0";
+                Err(LayerError::Setting { name: "init_std", value: self.init_std, expected })
+            }
+            outcome => outcome,
+        }
     }
 
     /// A layer with given weights, row by row: `n_classes` rows of `d_hidden` values, each followed by the class's bias
     /// if there are biases.
     ///
     /// # Errors
-    /// [`LayerError::Setting`] for a setting out of range, or a number of weights that does not fit.
+    /// [`LayerError::Setting`] for a setting out of range, or a number of weights that does not fit; [`LayerError::Weight`]
+    /// for a weight that is not finite; [`LayerError::ZeroWeights`] where there is nothing but zeros.
     pub fn init_from_weights<E: LayerScalar>(&self, weights: Vec<E>) -> Result<FactoredSphericalLayer<E>, LayerError> {
         self.check()?;
         let valid = weights.len() == self.n_classes * self.width();
@@ -106,6 +113,10 @@ impl FactoredSphericalConfig {
     /// A layer around `W = V`, with the bookkeeping computed from it.
     fn assemble<E: LayerScalar>(&self, v: Vec<E>) -> Result<FactoredSphericalLayer<E>, LayerError> {
         let width = self.width();
+        if let Some(index) = v.par_iter().position_first(|weight| !weight.widen().is_finite()) {
+            let value = v[index].widen();
+            return Err(LayerError::Weight { class: index / width, feature: index % width, value });
+        }
         let mut layer = FactoredSphericalLayer {
             config: self.clone(),
             width,
@@ -120,10 +131,9 @@ impl FactoredSphericalConfig {
             workspace: Workspace::default(),
         };
         layer.rebuild_bookkeeping();
-        if layer.class_sum.iter().any(|value| !value.is_finite()) {
-            return Err(LayerError::Singular { steps: 0 });
-        }
-        Ok(layer)
+        let squares: f64 = layer.gram.iter().step_by(width + 1).sum();
+        require(squares.is_finite(), "sum of the squared weights", squares, "finite")?;
+        if squares == 0.0 { Err(LayerError::ZeroWeights) } else { Ok(layer) }
     }
 }
 
@@ -206,8 +216,9 @@ impl<E: LayerScalar> FactoredSphericalLayer<E> {
     /// - `targets`: `batch_size` classes, in `0..n_classes`
     ///
     /// # Errors
-    /// Any [`LayerError`] about the batch or the learning rate, before anything has changed; or
-    /// [`LayerError::StepTooLong`] / [`LayerError::Singular`] when the step cannot be taken.
+    /// Any [`LayerError`] about the batch or the learning rate; [`LayerError::StepTooLong`], [`LayerError::Singular`] or
+    /// [`LayerError::LossValue`] when the step cannot be taken. The layer is then as it was before, unless a
+    /// stabilisation after the step finds that `U` has lost its rank: such a layer is of no more use.
     pub fn step(
         &mut self,
         hidden: Tensor<2>,
@@ -242,7 +253,7 @@ impl<E: LayerScalar> FactoredSphericalLayer<E> {
         check_targets(examples, targets, per_example, self.config.n_classes)?;
         let rows = read_hidden(&hidden, self.config.d_hidden, self.config.bias)?;
 
-        let batch = Batch { hidden: &rows, targets, per_example, share: 1.0 / examples as f64 };
+        let batch = Batch { hidden: &rows, targets, per_example, first_example: 0, share: 1.0 / examples as f64 };
         let mut gradient = vec![0.0; rows.len()];
         // keep W - lr g = keep (W - (lr / keep) g)
         let loss_mean = self.descend(&batch, loss, learning_rate / keep, &mut gradient)?;
@@ -281,10 +292,8 @@ impl<E: LayerScalar> FactoredSphericalLayer<E> {
 
     /// Stabilises and recomputes the bookkeeping when it is time to.
     fn maintain(&mut self) -> Result<(), LayerError> {
-        /// `log(1e6)`: beyond that, rounding of `V` in `f32` would show in the weights.
-        const LONGEST_GROWTH: f64 = 13.8;
         let steps = self.diagnostics.steps;
-        if steps.is_multiple_of(self.config.stabilize_every as u64) || self.growth > LONGEST_GROWTH {
+        if steps.is_multiple_of(self.config.stabilize_every as u64) || self.growth > E::LARGEST_CONDITION.ln() {
             self.stabilise()?;
         }
         if self.config.resync_every > 0 && steps.is_multiple_of(self.config.resync_every as u64) {

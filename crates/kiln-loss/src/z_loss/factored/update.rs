@@ -3,7 +3,7 @@
 use faer::linalg::solvers::Solve;
 use faer::{MatMut, MatRef};
 
-use super::FactoredSphericalLayer;
+use super::{Diagnostics, FactoredSphericalLayer};
 use crate::z_loss::matrix::{Threads, add_scaled, dot, multiply, rows_of, subtract_symmetric};
 use crate::z_loss::{LayerError, LayerScalar, SparseTargetLoss};
 
@@ -18,6 +18,8 @@ pub(super) struct Batch<'a> {
     pub targets: &'a [usize],
     /// Classes listed for each example.
     pub per_example: usize,
+    /// Place of the first example in the batch that the caller gave.
+    pub first_example: usize,
     /// Weight of one example in the mean loss.
     pub share: f64,
 }
@@ -45,6 +47,8 @@ pub(super) struct Workspace {
     square: Vec<f64>,
     /// `H^T diag(beta) H`, `d x d`, only where `m >= d`.
     curvature: Vec<f64>,
+    /// The new inverse of `U`, `d x d`, only where `m >= d`.
+    inverse: Vec<f64>,
     /// `F_a` of every example and listed class.
     alpha: Vec<f64>,
     /// `F_q` of every example.
@@ -55,6 +59,26 @@ pub(super) struct Workspace {
     logits: Vec<f64>,
     /// Examples and listed classes, ordered by class.
     order: Vec<usize>,
+}
+
+/// Value of a batch's losses.
+struct Forward {
+    /// Their weighted sum.
+    loss: f64,
+    /// Examples without a gradient.
+    degenerate_examples: u64,
+}
+
+/// What a step may change, as it was before.
+struct Snapshot<E> {
+    rows: Vec<Vec<E>>,
+    u: Vec<f64>,
+    u_inverse: Vec<f64>,
+    omega: Vec<f64>,
+    gram: Vec<f64>,
+    class_sum: Vec<f64>,
+    growth: f64,
+    diagnostics: Diagnostics,
 }
 
 impl Workspace {
@@ -75,6 +99,7 @@ impl Workspace {
             self.pairs.resize(examples * examples, 0.0);
         } else {
             self.curvature.resize(width * width, 0.0);
+            self.inverse.resize(width * width, 0.0);
         }
         self.alpha.resize(examples * per_example, 0.0);
         self.beta.resize(examples, 0.0);
@@ -84,7 +109,8 @@ impl Workspace {
 }
 
 impl<E: LayerScalar> FactoredSphericalLayer<E> {
-    /// One step on the weighted sum of the losses of a batch: returns that sum and writes its gradient by `H`.
+    /// One step on the weighted sum of the losses of a batch: returns that sum and writes its gradient by `H`. An error
+    /// leaves the layer as it was.
     pub(super) fn descend(
         &mut self,
         batch: &Batch<'_>,
@@ -94,25 +120,36 @@ impl<E: LayerScalar> FactoredSphericalLayer<E> {
     ) -> Result<f64, LayerError> {
         // The workspace is moved out, so that its parts and the layer's can be borrowed side by side.
         let mut workspace = std::mem::take(&mut self.workspace);
-        let value = self.forward(batch, loss, &mut workspace);
-        let outcome = value.and_then(|value| {
-            let (bound, change) = eigenvalue_bound(batch, &workspace.beta, self.width, learning_rate);
-            if bound < LARGEST_EIGENVALUE {
-                self.growth += change;
-                self.backward(batch, &mut workspace, gradient);
-                self.update(batch, &mut workspace, learning_rate)?;
-                return Ok(Some(value));
-            }
-            if batch.hidden.len() == self.width {
-                return Err(LayerError::StepTooLong { bound, limit: LARGEST_EIGENVALUE });
-            }
-            Ok(None)
-        });
+        let outcome = self.descend_whole(batch, loss, learning_rate, gradient, &mut workspace);
         self.workspace = workspace;
         match outcome? {
             Some(value) => Ok(value),
             None => self.descend_in_halves(batch, loss, learning_rate, gradient),
         }
+    }
+
+    /// The step on all examples at once; nothing where that would come too close to a singular update.
+    fn descend_whole(
+        &mut self,
+        batch: &Batch<'_>,
+        loss: &dyn SparseTargetLoss,
+        learning_rate: f64,
+        gradient: &mut [f64],
+        workspace: &mut Workspace,
+    ) -> Result<Option<f64>, LayerError> {
+        let forward = self.forward(batch, loss, workspace)?;
+        let (bound, change) = eigenvalue_bound(batch, &workspace.beta, self.width, learning_rate);
+        if bound < LARGEST_EIGENVALUE {
+            self.backward(batch, workspace, gradient);
+            self.update(batch, workspace, learning_rate)?;
+            self.growth += change;
+            self.diagnostics.degenerate_examples += forward.degenerate_examples;
+            return Ok(Some(forward.loss));
+        }
+        if batch.hidden.len() == self.width {
+            return Err(LayerError::StepTooLong { bound, limit: LARGEST_EIGENVALUE });
+        }
+        Ok(None)
     }
 
     fn descend_in_halves(
@@ -122,24 +159,59 @@ impl<E: LayerScalar> FactoredSphericalLayer<E> {
         learning_rate: f64,
         gradient: &mut [f64],
     ) -> Result<f64, LayerError> {
+        let before = self.snapshot(batch.targets);
         self.diagnostics.split_batches += 1;
         let half = batch.hidden.len() / self.width / 2;
         let (first_hidden, second_hidden) = batch.hidden.split_at(half * self.width);
         let (first_targets, second_targets) = batch.targets.split_at(half * batch.per_example);
         let (first_gradient, second_gradient) = gradient.split_at_mut(half * self.width);
         let first = Batch { hidden: first_hidden, targets: first_targets, ..*batch };
-        let second = Batch { hidden: second_hidden, targets: second_targets, ..*batch };
-        let value = self.descend(&first, loss, learning_rate, first_gradient)?;
-        Ok(value + self.descend(&second, loss, learning_rate, second_gradient)?)
+        let second = Batch {
+            hidden: second_hidden,
+            targets: second_targets,
+            first_example: batch.first_example + half,
+            ..*batch
+        };
+        let value = self.descend(&first, loss, learning_rate, first_gradient);
+        let value = value.and_then(|value| Ok(value + self.descend(&second, loss, learning_rate, second_gradient)?));
+        value.inspect_err(|_| self.restore(before, batch.targets))
+    }
+
+    /// Everything that a step on these targets may change.
+    fn snapshot(&self, targets: &[usize]) -> Snapshot<E> {
+        let row = |&class: &usize| self.v[class * self.width..(class + 1) * self.width].to_vec();
+        Snapshot {
+            rows: targets.iter().map(row).collect(),
+            u: self.u.clone(),
+            u_inverse: self.u_inverse.clone(),
+            omega: self.omega.clone(),
+            gram: self.gram.clone(),
+            class_sum: self.class_sum.clone(),
+            growth: self.growth,
+            diagnostics: self.diagnostics,
+        }
+    }
+
+    fn restore(&mut self, before: Snapshot<E>, targets: &[usize]) {
+        for (row, &class) in before.rows.iter().zip(targets) {
+            self.v[class * self.width..(class + 1) * self.width].copy_from_slice(row);
+        }
+        self.u = before.u;
+        self.u_inverse = before.u_inverse;
+        self.omega = before.omega;
+        self.gram = before.gram;
+        self.class_sum = before.class_sum;
+        self.growth = before.growth;
+        self.diagnostics = before.diagnostics;
     }
 
     /// Losses and their partial derivatives; leaves `H Q` and `H U^T` in the workspace.
     fn forward(
-        &mut self,
+        &self,
         batch: &Batch<'_>,
         loss: &dyn SparseTargetLoss,
         workspace: &mut Workspace,
-    ) -> Result<f64, LayerError> {
+    ) -> Result<Forward, LayerError> {
         let (width, classes) = (self.width, self.config.n_classes);
         let examples = batch.hidden.len() / width;
         workspace.reserve(examples, width, batch.per_example);
@@ -148,7 +220,7 @@ impl<E: LayerScalar> FactoredSphericalLayer<E> {
         multiply(&mut workspace.hidden_gram, 0.0, 1.0, hidden, gram, Threads::Pool);
         multiply(&mut workspace.hidden_u, 0.0, 1.0, hidden, rows_of(&self.u, width, width).t(), Threads::Pool);
 
-        let mut total = 0.0;
+        let mut forward = Forward { loss: 0.0, degenerate_examples: 0 };
         for (example, vector) in batch.hidden.chunks_exact(width).enumerate() {
             let row = example * width..(example + 1) * width;
             let listed = example * batch.per_example..(example + 1) * batch.per_example;
@@ -163,15 +235,16 @@ impl<E: LayerScalar> FactoredSphericalLayer<E> {
             let partials = loss.value_and_sparse_partials(&workspace.logits, q, s, classes, alpha);
             let finite = partials.loss.is_finite() && partials.dq.is_finite() && partials.ds.is_finite();
             if !finite || alpha.iter().any(|value| !value.is_finite()) {
+                let example = batch.first_example + example;
                 return Err(LayerError::LossValue { example, loss: partials.loss });
             }
             alpha.iter_mut().for_each(|value| *value *= batch.share);
             workspace.beta[example] = batch.share * partials.dq;
             workspace.gamma[example] = batch.share * partials.ds;
-            self.diagnostics.degenerate_examples += u64::from(partials.degenerate);
-            total += batch.share * partials.loss;
+            forward.degenerate_examples += u64::from(partials.degenerate);
+            forward.loss += batch.share * partials.loss;
         }
-        Ok(total)
+        Ok(forward)
     }
 
     /// `dL/dh_i = gamma_i wbar + 2 beta_i Q h_i + sum_k alpha_ik w_ik`; leaves the last term in the workspace.
@@ -202,7 +275,7 @@ impl<E: LayerScalar> FactoredSphericalLayer<E> {
     /// `W <- W - lr sum_i (gamma_i 1 + 2 beta_i o_i + sum_k alpha_ik e_{c_ik}) h_i^T`.
     ///
     /// With `M = I - 2 lr H^T diag(beta) H` that is `U <- U M`, `omega <- omega M - lr gamma H`, and
-    /// `V[c] <- V[c] - lr alpha h U^-1` with the new inverse.
+    /// `V[c] <- V[c] - lr alpha h U^-1` with the new inverse. An error comes before the first change.
     fn update(&mut self, batch: &Batch<'_>, workspace: &mut Workspace, learning_rate: f64) -> Result<(), LayerError> {
         let width = self.width;
         let examples = batch.hidden.len() / width;
@@ -217,25 +290,34 @@ impl<E: LayerScalar> FactoredSphericalLayer<E> {
             multiply(&mut workspace.curvature, 0.0, 1.0, hidden.t(), weighted, Threads::Pool);
         }
 
-        self.update_inverse(batch, workspace, learning_rate)?;
+        self.solve_for_inverse(batch, workspace, learning_rate);
+        let sums = self.change_of_bookkeeping(batch, workspace, learning_rate);
+        if !(sums.are_finite() && change_is_representable::<E>(workspace, batch.per_example, learning_rate)) {
+            return Err(LayerError::Singular { steps: self.diagnostics.steps });
+        }
+
         self.update_rows(batch, workspace, learning_rate);
         let weighted = rows_of(&workspace.weighted, examples, width);
         let hidden_u = rows_of(&workspace.hidden_u, examples, width);
         multiply(&mut self.u, 1.0, -2.0 * learning_rate, hidden_u.t(), weighted, Threads::Pool);
-        self.update_bookkeeping(batch, workspace, learning_rate);
+        if examples < width {
+            let solved = rows_of(&workspace.hidden_inverse, examples, width);
+            multiply(&mut self.u_inverse, 1.0, 2.0 * learning_rate, weighted.t(), solved, Threads::Pool);
+        } else {
+            std::mem::swap(&mut self.u_inverse, &mut workspace.inverse);
+        }
+        subtract_symmetric(&mut self.gram, &workspace.square, width);
+        self.omega = sums.omega;
+        self.class_sum = sums.class_sum;
         Ok(())
     }
 
-    /// `U^-1 <- M^-1 U^-1`, leaving `H U^-1` with the new inverse in the workspace.
+    /// Leaves `H U^-1` with the new inverse `M^-1 U^-1` in the workspace.
     ///
     /// For `m < d` by Woodbury's identity: `S = I - 2 lr H H^T diag(beta)`, `R = S^-1 (H U^-1)` is `H` times the new
-    /// inverse, and the inverse itself changes by `2 lr H^T diag(beta) R`. Otherwise by solving with `M`.
-    fn update_inverse(
-        &mut self,
-        batch: &Batch<'_>,
-        workspace: &mut Workspace,
-        learning_rate: f64,
-    ) -> Result<(), LayerError> {
+    /// inverse, and the inverse itself changes by `2 lr H^T diag(beta) R`. Otherwise by solving with `M`, which leaves the
+    /// new inverse in the workspace too.
+    fn solve_for_inverse(&self, batch: &Batch<'_>, workspace: &mut Workspace, learning_rate: f64) {
         let width = self.width;
         let examples = batch.hidden.len() / width;
         let hidden = rows_of(batch.hidden, examples, width);
@@ -248,22 +330,17 @@ impl<E: LayerScalar> FactoredSphericalLayer<E> {
             MatRef::from_row_major_slice(&workspace.pairs, examples, examples)
                 .partial_piv_lu()
                 .solve_in_place(MatMut::from_row_major_slice_mut(&mut workspace.hidden_inverse, examples, width));
-            let solved = rows_of(&workspace.hidden_inverse, examples, width);
-            multiply(&mut self.u_inverse, 1.0, 2.0 * learning_rate, weighted.t(), solved, Threads::Pool);
         } else {
             for (out, value) in workspace.square.iter_mut().zip(&workspace.curvature) {
                 *out = -2.0 * learning_rate * value;
             }
             add_to_diagonal(&mut workspace.square, width, 1.0);
+            workspace.inverse.copy_from_slice(&self.u_inverse);
             MatRef::from_row_major_slice(&workspace.square, width, width)
                 .partial_piv_lu()
-                .solve_in_place(MatMut::from_row_major_slice_mut(&mut self.u_inverse, width, width));
-            let inverse = rows_of(&self.u_inverse, width, width);
+                .solve_in_place(MatMut::from_row_major_slice_mut(&mut workspace.inverse, width, width));
+            let inverse = rows_of(&workspace.inverse, width, width);
             multiply(&mut workspace.hidden_inverse, 0.0, 1.0, hidden, inverse, Threads::Pool);
-        }
-        match workspace.hidden_inverse.iter().all(|value| value.is_finite()) {
-            true => Ok(()),
-            false => Err(LayerError::Singular { steps: self.diagnostics.steps }),
         }
     }
 
@@ -280,7 +357,7 @@ impl<E: LayerScalar> FactoredSphericalLayer<E> {
         }
     }
 
-    /// Brings `omega`, `wbar` and `Q` up to date.
+    /// The new `omega` and `wbar`, and the half of what `Q` loses, `H^T A`, in the workspace.
     ///
     /// With `C = H^T diag(beta) H`, `r = H^T gamma`, `g = sum alpha_ik h_i` and `P` the pulls `sum_k alpha_ik w_ik`, all
     /// changes of `Q = W^T W` have the form `-(H^T A + A^T H)`:
@@ -289,7 +366,7 @@ impl<E: LayerScalar> FactoredSphericalLayer<E> {
     /// A_i = lr (2 beta_i (HQ)_i + P_i + gamma_i wbar M) - 2 lr^2 ((diag(beta) HQ + P) C)_i
     ///       - lr^2 (gamma_i g + D/2 gamma_i r + 1/2 sum_k alpha_ik sum_{j,l: c_jl = c_ik} alpha_jl h_j)
     /// ```
-    fn update_bookkeeping(&mut self, batch: &Batch<'_>, workspace: &mut Workspace, learning_rate: f64) {
+    fn change_of_bookkeeping(&self, batch: &Batch<'_>, workspace: &mut Workspace, learning_rate: f64) -> Sums {
         let (width, classes) = (self.width, self.config.n_classes as f64);
         let examples = batch.hidden.len() / width;
         let vector = |example: usize| &batch.hidden[example * width..(example + 1) * width];
@@ -304,9 +381,10 @@ impl<E: LayerScalar> FactoredSphericalLayer<E> {
             add_scaled(&mut omega_change, beta * dot(&self.omega, vector(example)), vector(example));
             add_scaled(&mut class_sum_change, beta * dot(&self.class_sum, vector(example)), vector(example));
         }
-        add_scaled(&mut self.omega, -2.0 * learning_rate, &omega_change);
-        add_scaled(&mut self.omega, -learning_rate, &dense_sum);
-        add_scaled(&mut self.class_sum, -2.0 * learning_rate, &class_sum_change); // wbar M
+        let mut sums = Sums { omega: self.omega.clone(), class_sum: self.class_sum.clone() };
+        add_scaled(&mut sums.omega, -2.0 * learning_rate, &omega_change);
+        add_scaled(&mut sums.omega, -learning_rate, &dense_sum);
+        add_scaled(&mut sums.class_sum, -2.0 * learning_rate, &class_sum_change); // wbar M
 
         self.curved(batch, workspace);
         let square = learning_rate * learning_rate;
@@ -317,7 +395,7 @@ impl<E: LayerScalar> FactoredSphericalLayer<E> {
             out.iter_mut().for_each(|value| *value *= -2.0 * square);
             add_scaled(out, 2.0 * learning_rate * beta, &workspace.hidden_gram[row.clone()]);
             add_scaled(out, learning_rate, &workspace.pull[row]);
-            add_scaled(out, learning_rate * gamma, &self.class_sum);
+            add_scaled(out, learning_rate * gamma, &sums.class_sum);
             add_scaled(out, -square * gamma, &target_sum);
             add_scaled(out, -0.5 * square * classes * gamma, &dense_sum);
         }
@@ -326,9 +404,9 @@ impl<E: LayerScalar> FactoredSphericalLayer<E> {
         let hidden = rows_of(batch.hidden, examples, width);
         let rows = rows_of(&workspace.rows, examples, width);
         multiply(&mut workspace.square, 0.0, 1.0, hidden.t(), rows, Threads::Pool);
-        subtract_symmetric(&mut self.gram, &workspace.square, width);
-        add_scaled(&mut self.class_sum, -learning_rate * classes, &dense_sum);
-        add_scaled(&mut self.class_sum, -learning_rate, &target_sum);
+        add_scaled(&mut sums.class_sum, -learning_rate * classes, &dense_sum);
+        add_scaled(&mut sums.class_sum, -learning_rate, &target_sum);
+        sums
     }
 
     /// `(diag(beta) H Q + P) C` into the scratch rows, through the smaller of `m x m` and `d x d`.
@@ -375,6 +453,27 @@ impl<E: LayerScalar> FactoredSphericalLayer<E> {
             }
         }
     }
+}
+
+/// `omega` and `wbar` after a step.
+struct Sums {
+    omega: Vec<f64>,
+    class_sum: Vec<f64>,
+}
+
+impl Sums {
+    fn are_finite(&self) -> bool {
+        dot(&self.omega, &self.omega).is_finite() && dot(&self.class_sum, &self.class_sum).is_finite()
+    }
+}
+
+/// That the matrices of a step are finite, and that no row of `V` leaves the range of its number type: by Cauchy and
+/// Schwarz none moves by more than `lr |alpha| |H U^-1|`.
+fn change_is_representable<E: LayerScalar>(workspace: &Workspace, per_example: usize, learning_rate: f64) -> bool {
+    let norm = |values: &[f64]| dot(values, values).sqrt();
+    let repeated = (per_example as f64).sqrt();
+    let farthest = learning_rate * norm(&workspace.alpha) * norm(&workspace.hidden_inverse) * repeated;
+    E::from_f64(farthest).widen().is_finite() && norm(&workspace.square).is_finite()
 }
 
 /// A bound on the largest eigenvalue of `2 lr H^T diag(beta) H`, and one on what the update does to the logarithm of the
@@ -427,4 +526,28 @@ fn dot_mixed<E: LayerScalar>(left: &[E], right: &[f64]) -> f64 {
     }
     let rest: f64 = left_rest.iter().zip(right_rest).map(|(left, right)| left.widen() * right).sum();
     sums.iter().sum::<f64>() + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{FactoredSphericalConfig, SquaredSphericalLossConfig};
+    use burn::tensor::Tensor;
+
+    #[test]
+    fn an_update_that_is_not_finite_is_refused_before_it_changes_anything() {
+        let loss = SquaredSphericalLossConfig::new().init().unwrap();
+        // Fewer examples than features, and more.
+        for examples in [1, 4] {
+            let mut layer = FactoredSphericalConfig::new(3, 5).with_bias(false).init_as::<f64>(1).unwrap();
+            layer.u_inverse.fill(f64::MAX);
+            let before = layer.clone();
+            let hidden = Tensor::ones([examples, 3], &burn::tensor::Device::flex());
+            let error = layer.step(hidden, &vec![2; examples], &loss, 0.1).unwrap_err();
+            assert!(matches!(error, LayerError::Singular { steps: 0 }), "{error}");
+            assert_eq!((&layer.v, &layer.u, &layer.u_inverse), (&before.v, &before.u, &before.u_inverse));
+            assert_eq!((&layer.gram, &layer.class_sum), (&before.gram, &before.class_sum));
+            assert_eq!((&layer.omega, layer.growth), (&before.omega, before.growth));
+        }
+    }
 }

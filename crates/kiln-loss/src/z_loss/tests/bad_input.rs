@@ -41,7 +41,12 @@ fn layers_name_the_setting() {
     assert!(refused(FactoredSphericalConfig::new(2, 5).with_stabilize_every(0)).contains("stabilize_every = 0"));
     assert!(refused(FactoredSphericalConfig::new(2, 5).with_weight_decay(-0.1)).contains("weight_decay = -0.1"));
     assert!(FactoredSphericalConfig::new(2, 5).init_from_weights(vec![0.1_f32; 4]).is_err());
-    assert!(FactoredSphericalConfig::new(2, 2).init_from_weights(vec![f32::NAN; 6]).is_err());
+    assert!(refused(FactoredSphericalConfig::new(2, 5).with_init_std(1e-60)).contains("init_std = 0.000"));
+    let given = |weights: Vec<f32>| FactoredSphericalConfig::new(2, 2).init_from_weights(weights).unwrap_err();
+    let error = given(vec![0.1, 0.2, 0.3, 0.4, f32::NAN, 0.6]);
+    assert_eq!(error.to_string(), "weight NaN of class 1, feature 1 is not finite");
+    assert!(matches!(given(vec![f32::INFINITY; 6]), LayerError::Weight { class: 0, feature: 0, .. }));
+    assert!(matches!(given(vec![0.0; 6]), LayerError::ZeroWeights));
     assert!(LogSoftmaxLayerConfig::new(2, 1).init(0).is_err());
     assert!(HierarchicalSoftmax2Config::new(0, 4).init(0).is_err());
 }

@@ -41,6 +41,12 @@ fn hidden_gradient(values: &[f64], cols: usize, surrogate: impl FnOnce(Tensor<2>
     gradient.into_data().iter::<f64>().collect()
 }
 
+/// The largest difference, relative to the largest expected value.
+fn relative_difference(found: &[f64], expected: &[f64]) -> f64 {
+    let largest = expected.iter().fold(f64::MIN_POSITIVE, |most, value| most.max(value.abs()));
+    largest_difference(found, expected) / largest
+}
+
 fn largest_difference(left: &[f64], right: &[f64]) -> f64 {
     assert_eq!(left.len(), right.len());
     left.iter().zip(right).fold(0.0, |most, (left, right)| most.max((left - right).abs()))

@@ -1,7 +1,12 @@
 //! Stabilisation, guards and storage of the factored layer.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use super::{classes, largest_difference, matrix, uniform};
-use crate::{FactoredSphericalConfig, FactoredSphericalLayer, LayerError, SquaredSphericalLossConfig, ZLossConfig};
+use crate::{
+    FactoredSphericalConfig, FactoredSphericalLayer, LayerError, Partials, SphericalLoss, SquaredSphericalLossConfig,
+    ZLossConfig,
+};
 
 fn weights(layer: &FactoredSphericalLayer<f64>) -> Vec<f64> {
     layer.weight_rows(&(0..layer.config().n_classes).collect::<Vec<_>>()).unwrap().concat()
@@ -97,6 +102,61 @@ fn a_batch_that_is_too_much_is_halved() {
 
     let error = layer.step(matrix(&hidden[..3], 3), &[1], &loss, 1.0).unwrap_err();
     assert!(matches!(error, LayerError::StepTooLong { .. }), "{error}");
+}
+
+#[test]
+fn a_step_that_fails_in_its_second_half_changes_nothing() {
+    let loss = SquaredSphericalLossConfig::new().init().unwrap();
+    let mut layer = FactoredSphericalConfig::new(3, 10).with_bias(false).init_as::<f64>(4).unwrap();
+    layer.step(matrix(&uniform(6, 1.0, 1), 3), &[7, 2], &loss, 0.1).unwrap();
+    let untouched = layer.clone();
+    // The second example alone is too long a step; the first one is not.
+    let hidden = [0.5, 0.0, 0.2, 0.0, 3.0, 0.0];
+    let error = layer.step(matrix(&hidden, 3), &[1, 1], &loss, 0.5).unwrap_err();
+    assert!(matches!(error, LayerError::StepTooLong { .. }), "{error}");
+    assert_eq!(weights(&layer), weights(&untouched));
+    assert_eq!(layer.diagnostics(), untouched.diagnostics());
+
+    let (mut after, mut as_if_never) = (layer, untouched);
+    for layer in [&mut after, &mut as_if_never] {
+        layer.step(matrix(&uniform(6, 1.0, 2), 3), &[1, 3], &loss, 0.1).unwrap();
+        assert!(layer.resync() < 1e-14);
+    }
+    assert_eq!(weights(&after), weights(&as_if_never));
+}
+
+/// Squared error that calls an example without logits degenerate, and is not a number when it is asked for the last time.
+#[derive(Debug)]
+struct Fickle {
+    calls_left: AtomicUsize,
+}
+
+impl SphericalLoss for Fickle {
+    fn value_and_partials(&self, a: f64, q: f64, _s: f64, _num_classes: usize) -> Partials {
+        let last = self.calls_left.fetch_sub(1, Ordering::Relaxed) == 1;
+        let loss = if last { f64::NAN } else { q - 2.0 * a + 1.0 };
+        Partials { loss, da: -2.0, dq: 1.0, ds: 0.0, degenerate: q == 0.0 }
+    }
+}
+
+#[test]
+fn a_halved_batch_counts_and_names_its_examples_once() {
+    let config = FactoredSphericalConfig::new(3, 10).with_bias(false).with_init_std(0.1);
+    let mut layer = config.init_as::<f64>(4).unwrap();
+    // 2 lr |h|^2 / 4 = 0.5 for each of the last three: all four, the first two, the last two, the third, the fourth
+    let mut hidden = [1.0, 0.0, 0.0].repeat(4);
+    hidden[0] = 0.0;
+    let step = |layer: &mut FactoredSphericalLayer<f64>, calls| {
+        let loss = Fickle { calls_left: AtomicUsize::new(calls) };
+        layer.step(matrix(&hidden, 3), &[1, 2, 3, 4], &loss, 1.0).map(drop)
+    };
+    let untouched = layer.clone();
+    let error = step(&mut layer, 4 + 2 + 2 + 1 + 1).unwrap_err();
+    assert!(matches!(error, LayerError::LossValue { example: 3, .. }), "{error}");
+    assert_eq!((weights(&layer), layer.diagnostics()), (weights(&untouched), untouched.diagnostics()));
+
+    step(&mut layer, usize::MAX).unwrap();
+    assert_eq!((layer.diagnostics().split_batches, layer.diagnostics().degenerate_examples), (2, 1));
 }
 
 #[test]

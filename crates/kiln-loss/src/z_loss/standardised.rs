@@ -1,7 +1,8 @@
 //! The Z-loss.
 
 use burn::config::Config;
-use burn::tensor::{Bool, DType, Int, Tensor, activation::relu};
+use burn::tensor::activation::softplus_with_threshold;
+use burn::tensor::{Bool, DType, Int, Tensor};
 
 use super::{Partials, SphericalLoss};
 use crate::class_targets::reduce;
@@ -133,9 +134,10 @@ fn standardise(logits: Tensor<2>, eps: f64) -> Standardised {
     Standardised { scores: centred / variance.sqrt(), flat }
 }
 
-/// `log(1 + exp(x))` without overflow.
+/// `log(1 + exp(x))` without overflow; beyond the threshold it is `x`, to rounding, in double precision too.
 fn softplus(x: Tensor<1>) -> Tensor<1> {
-    relu(x.clone()) + (-x.abs()).exp().log1p()
+    const THRESHOLD: f64 = 40.0;
+    softplus_with_threshold(x, 1.0, THRESHOLD)
 }
 
 impl SphericalLoss for ZLoss {

@@ -33,6 +33,25 @@ fn z_loss_gives_the_worked_numbers() {
 }
 
 #[test]
+fn z_loss_has_half_the_slope_where_the_score_meets_the_margin() {
+    let paper = ZLossConfig::paper().init().unwrap();
+    assert_near(value(&paper, &[0.0, 1.0, 2.0], 1), 2.0_f64.ln(), 1e-12);
+    assert_close(&slope(&paper, &[0.0, 1.0, 2.0], 1), &[0.204_124_145, -0.408_248_290, 0.204_124_145], 1e-8);
+}
+
+#[test]
+fn z_loss_is_the_hinge_far_from_the_margin() {
+    let logits = [1.0, 2.0, 3.0, 4.0];
+    let score = 1.5 / 1.25_f64.sqrt();
+    let steep = z_loss(1e3, 5.0);
+    assert_near(value(&steep, &logits, 3), 5.0 - score, 1e-12);
+    assert_near(value(&steep, &logits, 0), 5.0 + score, 1e-12);
+    let beyond = z_loss(1e3, -5.0);
+    assert_eq!(value(&beyond, &logits, 3), 0.0);
+    assert_eq!(slope(&beyond, &logits, 3), [0.0; 4]);
+}
+
+#[test]
 fn z_loss_ignores_shift_and_scale() {
     let logits = uniform(20, 2.0, 1);
     let loss = z_loss(0.7, 3.0);

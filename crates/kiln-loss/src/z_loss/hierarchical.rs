@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::layer_error::require;
 use super::log_softmax_layer::normal_weights;
 use super::matrix::{Threads, multiply, rows_of};
-use super::output_layer::{check_learning_rate, check_targets, read_hidden, surrogate};
+use super::output_layer::{check_learning_rate, check_losses, check_targets, read_hidden, surrogate};
 use super::softmax_rows::exponentiate;
 use super::{LayerError, StepOut};
 
@@ -86,8 +86,8 @@ impl HierarchicalSoftmax2 {
     /// - `targets`: `batch_size` classes, in `0..n_classes`
     ///
     /// # Errors
-    /// Any [`LayerError`] about the batch or the learning rate, before anything has changed; or
-    /// [`LayerError::LossValue`] when the weights have diverged.
+    /// Any [`LayerError`] about the batch or the learning rate, or [`LayerError::LossValue`] when the weights have
+    /// diverged; before anything has changed.
     pub fn step(&mut self, hidden: Tensor<2>, targets: &[usize], learning_rate: f64) -> Result<StepOut, LayerError> {
         let [examples, _] = hidden.dims();
         check_learning_rate(learning_rate)?;
@@ -97,42 +97,46 @@ impl HierarchicalSoftmax2 {
         let share = 1.0 / examples as f32;
 
         let own_cluster: Vec<usize> = targets.iter().map(|target| target / size).collect();
-        let mut gradient = vec![0.0; rows.len()];
-        let mut loss =
-            softmax_step(&mut self.clusters, &rows, &own_cluster, width, share, learning_rate, &mut gradient);
-
         let mut members = vec![Vec::new(); self.clusters.len() / width];
         own_cluster.iter().enumerate().for_each(|(example, &cluster)| members[cluster].push(example));
-        let parts: Vec<(&Vec<usize>, Vec<f32>, f64)> = self
+        let of_clusters = SoftmaxErrors::new(&self.clusters, &rows, &own_cluster, width, share);
+        let of_classes: Vec<Option<SoftmaxErrors>> = self
+            .classes
+            .par_chunks(size * width)
+            .zip(&members)
+            .map(|(weights, members)| {
+                let local: Vec<usize> = members.iter().map(|&example| targets[example] % size).collect();
+                let errors = || SoftmaxErrors::new(weights, &rows_at(&rows, members, width), &local, width, share);
+                (!members.is_empty()).then(errors)
+            })
+            .collect();
+        let mut losses = of_clusters.losses.clone();
+        for (members, part) in members.iter().zip(&of_classes) {
+            let part = part.iter().flat_map(|part| &part.losses);
+            members.iter().zip(part).for_each(|(&example, loss)| losses[example] += loss);
+        }
+        let loss_mean = check_losses(losses.into_iter())? / examples as f64;
+
+        let mut gradient = of_clusters.descend(&mut self.clusters, &rows, width, learning_rate);
+        let parts: Vec<(&Vec<usize>, Vec<f32>)> = self
             .classes
             .par_chunks_mut(size * width)
             .zip(&members)
-            .filter(|(_, members)| !members.is_empty())
-            .map(|(weights, members)| {
-                let vectors: Vec<f32> = members
-                    .iter()
-                    .flat_map(|&example| &rows[example * width..(example + 1) * width])
-                    .copied()
-                    .collect();
-                let local: Vec<usize> = members.iter().map(|&example| targets[example] % size).collect();
-                let mut gradient = vec![0.0; vectors.len()];
-                let loss = softmax_step(weights, &vectors, &local, width, share, learning_rate, &mut gradient);
-                (members, gradient, loss)
+            .zip(&of_classes)
+            .filter_map(|((weights, members), errors)| {
+                let vectors = rows_at(&rows, members, width);
+                errors.as_ref().map(|errors| (members, errors.descend(weights, &vectors, width, learning_rate)))
             })
             .collect();
-        for (members, part, part_loss) in parts {
-            loss += part_loss;
+        for (members, part) in parts {
             for (&example, part) in members.iter().zip(part.chunks_exact(width)) {
                 let out = &mut gradient[example * width..(example + 1) * width];
                 out.iter_mut().zip(part).for_each(|(out, part)| *out += part);
             }
         }
-        if !loss.is_finite() {
-            return Err(LayerError::LossValue { example: 0, loss });
-        }
         let kept = gradient.chunks_exact(width).flat_map(|row| &row[..self.config.d_hidden]);
         let gradient = kept.map(|value| f64::from(*value)).collect();
-        Ok(StepOut { loss_mean: loss, surrogate: surrogate(hidden, gradient) })
+        Ok(StepOut { loss_mean, surrogate: surrogate(hidden, gradient) })
     }
 
     /// Log-probabilities of all classes.
@@ -167,31 +171,46 @@ impl HierarchicalSoftmax2 {
     }
 }
 
-/// One SGD step of a small softmax layer; adds the gradient by the rows and returns the weighted sum of the losses.
-fn softmax_step(
-    weights: &mut [f32],
-    rows: &[f32],
-    targets: &[usize],
-    width: usize,
-    share: f32,
-    learning_rate: f64,
-    gradient: &mut [f32],
-) -> f64 {
-    let (classes, examples) = (weights.len() / width, targets.len());
-    let mut logits = logits_of(weights, rows, width, Threads::Caller);
-    let mut loss = 0.0;
-    for (row, &target) in logits.chunks_exact_mut(classes).zip(targets) {
-        let logit = row[target];
-        let sum = exponentiate(row);
-        loss += f64::from(share) * f64::from(sum.log_normaliser() - logit);
-        let scale = share / sum.sum;
-        row.iter_mut().for_each(|value| *value *= scale);
-        row[target] -= share;
+/// Losses of a small softmax layer and `(P - Y) / m`, its gradient by the logits.
+struct SoftmaxErrors {
+    /// One loss for each of the rows.
+    losses: Vec<f64>,
+    /// `rows x classes`.
+    errors: Vec<f32>,
+}
+
+impl SoftmaxErrors {
+    fn new(weights: &[f32], rows: &[f32], targets: &[usize], width: usize, share: f32) -> Self {
+        let mut errors = logits_of(weights, rows, width, Threads::Caller);
+        let losses = errors
+            .chunks_exact_mut(weights.len() / width)
+            .zip(targets)
+            .map(|(row, &target)| {
+                let logit = row[target];
+                let sum = exponentiate(row);
+                let scale = share / sum.sum;
+                row.iter_mut().for_each(|value| *value *= scale);
+                row[target] -= share;
+                f64::from(sum.log_normaliser() - logit)
+            })
+            .collect();
+        Self { losses, errors }
     }
-    let errors = rows_of(&logits, examples, classes);
-    multiply(gradient, 1.0, 1.0, errors, rows_of(weights, classes, width), Threads::Caller);
-    multiply(weights, 1.0, -learning_rate, errors.t(), rows_of(rows, examples, width), Threads::Caller);
-    loss
+
+    /// One SGD step of the weights; returns the gradient by the rows, with the weights as they were.
+    fn descend(&self, weights: &mut [f32], rows: &[f32], width: usize, learning_rate: f64) -> Vec<f32> {
+        let (classes, examples) = (weights.len() / width, self.losses.len());
+        let errors = rows_of(&self.errors, examples, classes);
+        let mut gradient = vec![0.0; rows.len()];
+        multiply(&mut gradient, 0.0, 1.0, errors, rows_of(weights, classes, width), Threads::Caller);
+        multiply(weights, 1.0, -learning_rate, errors.t(), rows_of(rows, examples, width), Threads::Caller);
+        gradient
+    }
+}
+
+/// Some of the rows, one behind the other.
+fn rows_at(rows: &[f32], which: &[usize], width: usize) -> Vec<f32> {
+    which.iter().flat_map(|&row| &rows[row * width..(row + 1) * width]).copied().collect()
 }
 
 fn logits_of(weights: &[f32], rows: &[f32], width: usize, threads: Threads) -> Vec<f32> {

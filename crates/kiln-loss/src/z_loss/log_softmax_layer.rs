@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use super::layer_error::require;
 use super::matrix::{Threads, multiply, rows_of};
-use super::output_layer::{check_learning_rate, check_targets, read_hidden, surrogate};
+use super::output_layer::{check_learning_rate, check_losses, check_targets, read_hidden, surrogate};
 use super::softmax_rows::{RowSum, exponentiate};
 use super::{LayerError, StepOut};
 
@@ -85,7 +85,8 @@ impl LogSoftmaxLayer {
     /// - `targets`: `batch_size` classes, in `0..n_classes`
     ///
     /// # Errors
-    /// Any [`LayerError`] about the batch or the learning rate, before anything has changed.
+    /// Any [`LayerError`] about the batch or the learning rate, or [`LayerError::LossValue`] when the weights have
+    /// diverged; before anything has changed.
     pub fn step(&mut self, hidden: Tensor<2>, targets: &[usize], learning_rate: f64) -> Result<StepOut, LayerError> {
         let [examples, _] = hidden.dims();
         check_learning_rate(learning_rate)?;
@@ -99,10 +100,7 @@ impl LogSoftmaxLayer {
             normalisers.iter_mut().zip(block).for_each(|(total, part)| *total = total.join(*part));
         }
         let losses = normalisers.iter().zip(&target_logits).map(|(sum, logit)| f64::from(sum.log_normaliser() - logit));
-        let loss_mean = losses.sum::<f64>() / examples as f64;
-        if !loss_mean.is_finite() {
-            return Err(LayerError::LossValue { example: 0, loss: loss_mean });
-        }
+        let loss_mean = check_losses(losses)? / examples as f64;
 
         let gradient = self.descend(&rows, targets, &sums, &normalisers, learning_rate);
         let kept = gradient.chunks_exact(self.width).flat_map(|row| &row[..self.config.d_hidden]);

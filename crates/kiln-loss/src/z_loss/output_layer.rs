@@ -73,6 +73,18 @@ pub(super) fn check_targets(
     }
 }
 
+/// The sum of the losses of the examples, all of which must be finite.
+pub(super) fn check_losses(losses: impl Iterator<Item = f64>) -> Result<f64, LayerError> {
+    let mut sum = 0.0;
+    for (example, loss) in losses.enumerate() {
+        if !loss.is_finite() {
+            return Err(LayerError::LossValue { example, loss });
+        }
+        sum += loss;
+    }
+    Ok(sum)
+}
+
 /// That a learning rate is positive and finite.
 pub(super) fn check_learning_rate(learning_rate: f64) -> Result<(), LayerError> {
     let valid = learning_rate > 0.0 && learning_rate.is_finite();

@@ -77,7 +77,8 @@ fn exponentiate_portable(row: &mut [f32]) -> RowSum {
     RowSum { max, sum }
 }
 
-/// `exp(x)` for `x <= 0`, with a relative error below 3e-7; below -87 it stays at the value there, near 1e-38.
+/// `exp(x)` for `x <= 0`, with a relative error below 3e-7; below -87 it stays at the value there, near 1e-38, and what is
+/// not a number stays that.
 ///
 /// `x = n log 2 + r`, `|r| <= log(2)/2`, and a Taylor polynomial of degree 7 for `exp(r)`.
 #[inline(always)]
@@ -86,7 +87,7 @@ fn exp_of_negative(x: f32) -> f32 {
     const ROUNDER: f32 = 12_582_912.0;
     const LOG2_HIGH: f32 = 0.693_359_4;
     const LOG2_LOW: f32 = -2.121_944_4e-4;
-    let x = if x > -87.0 { x } else { -87.0 };
+    let x = if x < -87.0 { -87.0 } else { x };
     let n = (x * std::f32::consts::LOG2_E + ROUNDER) - ROUNDER;
     let r = (x - n * LOG2_HIGH) - n * LOG2_LOW;
     let mut p = 1.0 / 5040.0;
@@ -106,6 +107,20 @@ mod tests {
             let x = -0.01 * step as f32;
             let exact = f64::from(x).exp();
             assert!((f64::from(exp_of_negative(x)) / exact - 1.0).abs() < 3e-7, "exp({x})");
+        }
+    }
+
+    #[test]
+    fn keeps_what_is_not_a_number() {
+        assert!(exp_of_negative(f32::NAN).is_nan());
+        for length in [1, 31, 32, 33, 100] {
+            for wrong in [f32::NAN, f32::INFINITY] {
+                for place in [0, length / 2, length - 1] {
+                    let mut row = vec![1.0; length];
+                    row[place] = wrong;
+                    assert!(exponentiate(&mut row).sum.is_nan(), "{wrong} at {place} of {length}");
+                }
+            }
         }
     }
 

@@ -1,11 +1,11 @@
 //! The layers that the factored one is compared with, and the metrics.
 
-use burn::tensor::activation::log_softmax;
+use burn::tensor::{Tensor, activation::log_softmax};
 use kiln_check::closeness::{assert_close, assert_near};
 use proptest::prelude::*;
 
 use super::{classes, hidden_gradient, indices, matrix, uniform};
-use crate::{HierarchicalSoftmax2Config, LogSoftmaxLayerConfig, rank_metrics, rank_of};
+use crate::{HierarchicalSoftmax2Config, LayerError, LogSoftmaxLayerConfig, rank_metrics, rank_of};
 
 #[test]
 fn log_softmax_layer_equals_autodiff() {
@@ -93,6 +93,28 @@ fn hierarchical_softmax_is_a_distribution_and_learns_its_gradient() {
         layer.step(matrix(&hidden, d), &targets, 0.5).unwrap();
     }
     assert!(log_likelihood(&layer, &hidden) > -0.05);
+}
+
+#[test]
+fn the_example_whose_loss_is_not_finite_is_named_and_nothing_changes() {
+    let (d, count) = (3, 600);
+    let mut hidden = uniform(4 * d, 1.0, 3);
+    let good = matrix(&hidden, d);
+    hidden[2 * d..3 * d].fill(3e38);
+    let scores_of =
+        |scores: Result<Tensor<2>, LayerError>| scores.unwrap().into_data().iter::<f64>().collect::<Vec<_>>();
+
+    let mut dense = LogSoftmaxLayerConfig::new(d, count).with_init_std(5.0).init(1).unwrap();
+    let before = scores_of(dense.scores(good.clone()));
+    let error = dense.step(matrix(&hidden, d), &[0, 1, 2, 599], 0.1).unwrap_err();
+    assert!(matches!(error, LayerError::LossValue { example: 2, .. }), "{error}");
+    assert_eq!(scores_of(dense.scores(good.clone())), before);
+
+    let mut hierarchical = HierarchicalSoftmax2Config::new(d, count).with_init_std(5.0).init(1).unwrap();
+    let before = scores_of(hierarchical.scores(good.clone()));
+    let error = hierarchical.step(matrix(&hidden, d), &[0, 1, 2, 599], 0.1).unwrap_err();
+    assert!(matches!(error, LayerError::LossValue { example: 2, .. }), "{error}");
+    assert_eq!(scores_of(hierarchical.scores(good)), before);
 }
 
 #[test]

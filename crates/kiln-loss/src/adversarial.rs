@@ -22,10 +22,12 @@ impl TradesLossConfig {
     /// Checks the settings.
     ///
     /// # Errors
-    /// [`LossError::Setting`] for a negative beta, and as [`PerturbationConfig::init`].
+    /// [`LossError::Setting`] for a negative beta, and as [`PerturbationConfig::init`];
+    /// [`LossError::StartWithoutGradient`] without a random start.
     pub fn init(&self) -> Result<TradesLoss, LossError> {
         require(self.beta >= 0.0 && self.beta.is_finite(), "trades", "beta", self.beta, "finite and not negative")?;
-        Ok(TradesLoss { perturbation: self.perturbation.init("trades")?, beta: self.beta })
+        let perturbation = self.perturbation.init("trades")?.require_moving_start("trades", ("beta", self.beta))?;
+        Ok(TradesLoss { perturbation, beta: self.beta })
     }
 }
 
@@ -190,5 +192,16 @@ mod tests {
     fn refuses_a_negative_weight() {
         assert!(TradesLossConfig::new(PerturbationConfig::new()).with_beta(-1.0).init().is_err());
         assert!(PgdTraining::new(PerturbationConfig::new().with_steps(0)).is_err());
+    }
+
+    #[test]
+    fn refuses_an_ascent_that_would_never_move() {
+        let fixed = PerturbationConfig::new().with_random_start(false);
+        let error = TradesLossConfig::new(fixed.clone()).init().unwrap_err().to_string();
+        assert!(error.starts_with("trades: random_start = false") && error.contains("beta = 0"), "{error}");
+        assert!(TradesLossConfig::new(fixed.clone()).with_beta(0.0).init().is_ok());
+        assert!(TradesLossConfig::new(fixed.clone().with_gamma(0.0)).init().is_ok());
+        // The cross-entropy has a gradient at the input.
+        assert!(PgdTraining::new(fixed).is_ok());
     }
 }

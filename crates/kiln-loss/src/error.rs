@@ -17,6 +17,17 @@ pub enum LossError {
         /// What would be right, in words.
         expected: &'static str,
     },
+    /// An inner ascent would start where its objective has no gradient, and never move.
+    #[error(
+        "{loss}: random_start = false starts the ascent at the input itself, where its gradient is zero, so that nothing \
+         adversarial is found; use random_start = true, or gamma = 0 or {weight} = 0 for the clean loss alone"
+    )]
+    StartWithoutGradient {
+        /// The loss that was configured.
+        loss: &'static str,
+        /// The setting that weights the adversarial term.
+        weight: &'static str,
+    },
     /// There is not one weight for each class.
     #[error("{loss}: {actual} class weights given for {expected} classes")]
     WeightCount {

@@ -34,7 +34,8 @@ pub struct PerturbationConfig {
     pub steps: usize,
     /// Length of a step; `None` is `gamma / 4`.
     pub step_size: Option<f64>,
-    /// Start at a random point of the ball instead of at the input.
+    /// Start at a random point of the ball instead of at the input. The losses that compare the scores at both points
+    /// need it: their gradient is zero at the input.
     #[config(default = true)]
     pub random_start: bool,
     /// Smallest and largest legal input value.
@@ -87,6 +88,17 @@ impl Perturbation {
     /// Steps of the ascent.
     pub fn steps(&self) -> usize {
         self.steps
+    }
+
+    /// That an ascent on a comparison of the scores at the input and at the point can leave the input; `weight` is the
+    /// setting that weights the comparison, with its value.
+    pub(crate) fn require_moving_start(
+        self,
+        loss: &'static str,
+        weight: (&'static str, f64),
+    ) -> Result<Self, LossError> {
+        let moves = self.random_start || self.gamma == 0.0 || weight.1 == 0.0;
+        if moves { Ok(self) } else { Err(LossError::StartWithoutGradient { loss, weight: weight.0 }) }
     }
 }
 

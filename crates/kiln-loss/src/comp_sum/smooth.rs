@@ -33,7 +33,8 @@ pub struct SmoothAdvCompSumConfig {
     pub steps: usize,
     /// Length of a step; `None` is `gamma / 4`.
     pub step_size: Option<f64>,
-    /// Start the ascent at a random point of the ball. Without it the ascent starts where its gradient is zero.
+    /// Start the ascent at a random point of the ball. Refused without it, unless `nu` or `gamma` is 0: at the input
+    /// itself the gradient of the ascent is zero.
     #[config(default = true)]
     pub random_start: bool,
     /// Smallest and largest legal input value.
@@ -45,7 +46,7 @@ impl SmoothAdvCompSumConfig {
     ///
     /// # Errors
     /// [`LossError::Setting`] for a tau or nu that is negative, a rho that is not positive, and as
-    /// [`PerturbationConfig::init`].
+    /// [`PerturbationConfig::init`]; [`LossError::StartWithoutGradient`] without a random start.
     pub fn init(&self) -> Result<SmoothAdvCompSum, LossError> {
         let perturbation = PerturbationConfig {
             gamma: self.gamma,
@@ -61,7 +62,7 @@ impl SmoothAdvCompSumConfig {
             base: CompSumLossConfig::new().with_tau(self.tau).init()?,
             rho: self.rho,
             nu: self.nu,
-            perturbation: perturbation.init(NAME)?,
+            perturbation: perturbation.init(NAME)?.require_moving_start(NAME, ("nu", self.nu))?,
         })
     }
 }
@@ -273,5 +274,14 @@ mod tests {
         assert!(SmoothAdvCompSumConfig::new().with_gamma(-1.0).init().is_err());
         assert!(SmoothAdvCompSumConfig::new().with_steps(0).init().is_err());
         assert!(SmoothAdvCompSumConfig::new().with_clip(Some((1.0, 0.0))).init().is_err());
+    }
+
+    #[test]
+    fn refuses_an_ascent_that_would_never_move() {
+        let fixed = SmoothAdvCompSumConfig::new().with_random_start(false);
+        let error = fixed.init().unwrap_err();
+        assert!(matches!(error, LossError::StartWithoutGradient { weight: "nu", .. }), "{error}");
+        assert!(fixed.clone().with_nu(0.0).init().is_ok());
+        assert!(fixed.with_gamma(0.0).init().is_ok());
     }
 }

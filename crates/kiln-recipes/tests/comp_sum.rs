@@ -23,6 +23,18 @@ fn smoke_run_reports_every_finding_and_learns() {
     let accuracy = finding("standard/digits/cross-entropy-is-best").measured.mean.unwrap();
     assert!(accuracy > 0.75, "cross-entropy reaches {accuracy} on digits");
 
+    assert!(finding("standard/digits/rates").measured.text.starts_with("tau 0: "));
+    for part in ["adversarial", "adversarial-images"] {
+        for id in ["frontier", "no-hidden-gradients", "no-stronger-transfer"] {
+            let finding = finding(&format!("{part}/{id}"));
+            let tells =
+                [&finding.measured.text, &finding.note].iter().any(|text| text.contains("smooth comp-sum nu 0.3"));
+            assert!(tells, "{}: {} ({})", finding.id, finding.measured, finding.note);
+        }
+    }
+    let masking = finding("adversarial/no-hidden-gradients");
+    assert_eq!(masking.outcome, Outcome::Held, "{}", masking.measured);
+
     for picture in ["accuracy-over-tau.svg", "clean-against-robust-adversarial.svg", "guarantee-over-tau.svg"] {
         assert!(run.artifacts().join(picture).exists(), "{picture}");
     }
@@ -44,8 +56,28 @@ fn a_part_can_be_run_alone_and_a_missing_set_is_named() {
     let mut run = Run::create(recipe, &options).unwrap();
     let verdict = run.execute(recipe).unwrap();
     assert!(verdict.findings.iter().all(|finding| finding.id.starts_with("standard/")));
-    let missing = verdict.findings.iter().find(|finding| finding.id.contains("omniglot")).unwrap();
-    assert_eq!(missing.outcome, Outcome::NotComparable);
-    assert!(missing.note.contains("omniglot-small"), "{}", missing.note);
+    let missing: Vec<_> = verdict.findings.iter().filter(|finding| finding.id.contains("omniglot")).collect();
+    assert_eq!(missing.len(), 4);
+    for finding in missing {
+        assert_eq!(finding.outcome, Outcome::NotComparable);
+        assert!(finding.note.contains("github.com/brendenlake/omniglot"), "{}", finding.note);
+        assert!(!finding.note.contains(&folder.path().display().to_string()), "{}", finding.note);
+    }
     assert!(run.record().notes.iter().any(|note| note.contains("omniglot-small")));
+}
+
+#[test]
+fn the_full_grids_leave_no_gap() {
+    let recipe = catalogue::find("comp-sum").unwrap();
+    let settings = recipe.settings_table(Scale::Full).unwrap();
+    let numbers = |value: &toml::Value| -> Vec<f64> {
+        value.as_array().unwrap().iter().map(|number| number.as_float().unwrap()).collect()
+    };
+    for rates in [&settings["rates"], &settings["adversarial"]["rates"], &settings["adversarial_images"]["rates"]] {
+        let rates = numbers(rates);
+        assert!(
+            rates.len() > 1 && rates.windows(2).all(|pair| pair[0] < pair[1] && pair[1] <= 4.0 * pair[0]),
+            "{rates:?}"
+        );
+    }
 }

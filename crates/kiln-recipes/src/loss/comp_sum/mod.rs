@@ -1,8 +1,8 @@
 //! Comp-sum losses: accuracy over tau, adversarial training, and the guarantee on a problem that is known exactly.
 
 mod adversarial;
-mod black_box;
 mod finite_problem;
+mod seeds;
 mod settings;
 mod standard;
 mod theory;

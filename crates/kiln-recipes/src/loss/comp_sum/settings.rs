@@ -62,6 +62,8 @@ pub struct AdversarialSettings {
     pub trades_betas: Vec<f64>,
     /// Weights of the smoothness term of the smooth adversarial comp-sum loss (at rho = 1).
     pub nus: Vec<f64>,
+    /// Seeds, of those below, on which the rate is chosen.
+    pub tuning_seeds: usize,
     /// Runs of each method.
     pub seeds: usize,
     /// Epochs between two looks at the validation split, from which the best network is kept.
@@ -118,6 +120,7 @@ impl Settings {
             rates: vec![0.03, 0.1],
             trades_betas: vec![1.0, 3.0, 6.0],
             nus: vec![0.03, 0.1, 0.2, 0.3, 1.0],
+            tuning_seeds: 3,
             seeds: 3,
             evaluate_every: 5,
             evaluation_steps: 40,
@@ -131,9 +134,10 @@ impl Settings {
             network: "lenet".into(),
             widths: Vec::new(),
             epochs: 10,
-            rates: vec![0.05],
-            trades_betas: vec![1.0, 6.0],
-            nus: vec![0.1, 0.3, 1.0],
+            rates: vec![0.02, 0.05],
+            trades_betas: vec![1.0, 3.0, 6.0],
+            nus: vec![0.03, 0.1, 0.3],
+            tuning_seeds: 1,
             evaluate_every: 2,
             black_box_queries: 100,
             max_train: 4_000,
@@ -144,7 +148,7 @@ impl Settings {
             datasets: ["digits", "fashion-mnist", "letter", "omniglot-small"].map(String::from).to_vec(),
             many_class_datasets: ["letter", "omniglot-small"].map(String::from).to_vec(),
             taus: vec![0.0, 0.5, 1.0, 1.5, 2.0],
-            rates: vec![0.001, 0.003, 0.01, 0.1, 0.3, 1.0, 3.0],
+            rates: vec![0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0],
             tuning_seeds: 5,
             hidden: vec![128, 128],
             epochs: 20,

@@ -116,7 +116,7 @@ impl Entry {
     }
 
     /// When, where and from which sources the parts were measured: one sentence where they agree, a list where not.
-    fn origin(&self) -> String {
+    pub fn origin(&self) -> String {
         let command = format!("kiln reproduce {} --full --record", self.method);
         let seeds = self.seeds.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
         let minutes = |seconds: f64| format!("{:.1} minutes", seconds / 60.0);

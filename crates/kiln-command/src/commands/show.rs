@@ -137,7 +137,7 @@ fn method_text(recipe: &dyn AnyRecipe) -> Result<String, LabError> {
     lines.push(table.terminal());
     if let Some(entry) = ledger::Entry::read(&ledger::folder(), card.id)? {
         lines.push(String::new());
-        lines.push(format!("recorded {} at {} on {}:", entry.date, entry.commit, entry.machine));
+        lines.push(entry.origin());
         lines.push(ledger::findings_table("Verdict", &entry.verdict()).terminal());
     }
     Ok(lines.join("\n"))

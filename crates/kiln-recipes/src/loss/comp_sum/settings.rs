@@ -149,7 +149,7 @@ impl Settings {
             many_class_datasets: ["letter", "omniglot-small"].map(String::from).to_vec(),
             taus: vec![0.0, 0.5, 1.0, 1.5, 2.0],
             rates: vec![0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0],
-            tuning_seeds: 5,
+            tuning_seeds: 2,
             hidden: vec![128, 128],
             epochs: 20,
             batch_size: 64,

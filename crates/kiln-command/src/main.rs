@@ -1,11 +1,14 @@
 //! The `kiln` program: gradient-learning methods from the command line.
 //!
-//! [`cli`] says what can be typed, [`commands`] holds one file a command, [`failure`] says how a failure is shown. No
-//! science in here: commands call the library crates.
+//! [`cli`] says what can be typed, [`commands`] holds one file a command, [`failure`] says how a failure is shown,
+//! [`output`] how everything else is. No science in here: commands call the library crates.
 
 mod cli;
 mod commands;
 mod failure;
+mod inline_picture;
+mod output;
+mod reading;
 mod selection;
 
 use std::process::ExitCode;

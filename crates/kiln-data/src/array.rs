@@ -65,7 +65,7 @@ impl Array {
         let mut labels = Vec::with_capacity(self.values.len());
         for (row, value) in self.values.into_iter().enumerate() {
             if value.fract() != 0.0 || !(0.0..1e6).contains(&value) {
-                let place = format!("label {row}");
+                let place = format!("label {}", row + 1);
                 return Err(DataError::malformed(path, place, value.to_string(), "a whole number from 0 to 999999"));
             }
             labels.push(value as u32);
@@ -87,6 +87,18 @@ fn channels_first(values: &[f32], rows: usize, pixels: usize, depth: usize) -> V
     turned
 }
 
+/// The number with the given bits of an IEEE half-precision float.
+pub(crate) fn half(bits: u16) -> f32 {
+    let sign = u32::from(bits >> 15) << 31;
+    let (exponent, fraction) = (u32::from(bits >> 10) & 0x1f, u32::from(bits) & 0x3ff);
+    match exponent {
+        // Subnormal numbers are multiples of 2^-24.
+        0 => f32::from_bits(sign | (fraction as f32 / 16_777_216.0).to_bits()),
+        0x1f => f32::from_bits(sign | 0x7f80_0000 | fraction << 13),
+        _ => f32::from_bits(sign | (exponent + 112) << 23 | fraction << 13),
+    }
+}
+
 /// The number of values of a shape; refused where it does not fit the memory of any machine.
 pub(crate) fn num_values(path: &Path, shape: &[usize]) -> Result<usize, DataError> {
     let product = shape.iter().try_fold(1_usize, |product, &length| product.checked_mul(length));
@@ -106,6 +118,23 @@ mod tests {
         let rows = array.into_rows();
         assert_eq!(rows.shape, vec![3, 2, 1]);
         assert_eq!(rows.values, vec![1.0, 0.0, 0.0, 1.0, 0.2, 0.4]);
+    }
+
+    #[test]
+    fn half_precision_bits_are_the_numbers_of_the_standard() {
+        for (bits, value) in [
+            (0x3c00, 1.0),
+            (0xc000, -2.0),
+            (0x7bff, 65504.0),
+            (0x0400, 6.103_515_6e-5),
+            (0x0001, 5.960_464_5e-8),
+            (0x3555, 0.333_251_95),
+            (0x8000, -0.0),
+            (0xfc00, f32::NEG_INFINITY),
+        ] {
+            assert_eq!(half(bits).to_bits(), f32::to_bits(value), "{bits:04x}");
+        }
+        assert!(half(0x7e00).is_nan());
     }
 
     #[test]

@@ -1,3 +1,4 @@
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use burn::data::dataset::{Dataset, DatasetError};
@@ -141,13 +142,13 @@ impl ArrayDataset {
                 }
                 if let Some(at) = values.iter().position(|value| !value.is_finite()) {
                     let feature = format!("`{}` (the target)", names[at % names.len()]);
-                    return Err(DataError::NonFinite { row: at / names.len(), feature, value: values[at] });
+                    return Err(non_finite(at / names.len(), feature, values[at]));
                 }
             }
         }
         if let Some(at) = inputs.iter().position(|value| !value.is_finite()) {
             let feature = format!("`{}`", feature_names[at % features]);
-            return Err(DataError::NonFinite { row: at / features, feature, value: inputs[at] });
+            return Err(non_finite(at / features, feature, inputs[at]));
         }
         let rows = (0..rows as u32).collect();
         Ok(Self { storage: Arc::new(Storage { inputs, input_shape, targets, feature_names }), rows })
@@ -328,6 +329,10 @@ impl Dataset<Example> for ArrayDataset {
     }
 }
 
+fn non_finite(row: usize, feature: String, value: f32) -> DataError {
+    DataError::NonFinite { path: PathBuf::new(), row: row + 1, feature, value }
+}
+
 /// `x0, x1, ...` for tables, `channel,row,column` for images.
 fn feature_names(input_shape: &[usize]) -> Vec<String> {
     match input_shape {
@@ -375,7 +380,7 @@ mod tests {
         let error = ArrayDataset::new(vec![0.0, 1.0, f32::NAN, 0.0], vec![2], classes(vec![0, 1])).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "row 1, feature `x0`: NaN is not a finite number; remove the row or fill the value in"
+            "row 2, feature `x0`: NaN is not a finite number; remove the row or fill the value in"
         );
     }
 }

@@ -70,8 +70,21 @@ pub struct DataFile {
 pub struct Hub {
     /// Repository, `owner/name`.
     pub repository: &'static str,
-    /// File in the repository, and where it goes below a data directory.
-    pub files: &'static [(&'static str, &'static str)],
+    /// Commit, branch or tag; `None` is the newest state, whose files may change.
+    pub revision: Option<&'static str>,
+    /// Files.
+    pub files: &'static [HubFile],
+}
+
+/// A file on the hub.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HubFile {
+    /// File in the repository.
+    pub remote: &'static str,
+    /// Where it goes below a data directory.
+    pub local: &'static str,
+    /// SHA-256 in hexadecimal; `None` where only the hub says what it is.
+    pub sha256: Option<&'static str>,
 }
 
 /// All known sets, in the order in which they are listed.
@@ -145,9 +158,18 @@ static ENTRIES: [Entry; 23] = [
         ],
         hub: Some(Hub {
             repository: "ylecun/mnist",
+            revision: None,
             files: &[
-                ("mnist/train-00000-of-00001.parquet", "images/mnist/train.parquet"),
-                ("mnist/test-00000-of-00001.parquet", "images/mnist/test.parquet"),
+                HubFile {
+                    remote: "mnist/train-00000-of-00001.parquet",
+                    local: "images/mnist/train.parquet",
+                    sha256: None,
+                },
+                HubFile {
+                    remote: "mnist/test-00000-of-00001.parquet",
+                    local: "images/mnist/test.parquet",
+                    sha256: None,
+                },
             ],
         }),
         hint: SHIPPED,
@@ -179,9 +201,18 @@ static ENTRIES: [Entry; 23] = [
         ],
         hub: Some(Hub {
             repository: "zalando-datasets/fashion_mnist",
+            revision: None,
             files: &[
-                ("fashion_mnist/train-00000-of-00001.parquet", "images/fashion-mnist/train.parquet"),
-                ("fashion_mnist/test-00000-of-00001.parquet", "images/fashion-mnist/test.parquet"),
+                HubFile {
+                    remote: "fashion_mnist/train-00000-of-00001.parquet",
+                    local: "images/fashion-mnist/train.parquet",
+                    sha256: None,
+                },
+                HubFile {
+                    remote: "fashion_mnist/test-00000-of-00001.parquet",
+                    local: "images/fashion-mnist/test.parquet",
+                    sha256: None,
+                },
             ],
         }),
         hint: SHIPPED,
@@ -196,9 +227,18 @@ static ENTRIES: [Entry; 23] = [
         files: &[],
         hub: Some(Hub {
             repository: "uoft-cs/cifar10",
+            revision: None,
             files: &[
-                ("plain_text/train-00000-of-00001.parquet", "images/cifar10/train.parquet"),
-                ("plain_text/test-00000-of-00001.parquet", "images/cifar10/test.parquet"),
+                HubFile {
+                    remote: "plain_text/train-00000-of-00001.parquet",
+                    local: "images/cifar10/train.parquet",
+                    sha256: None,
+                },
+                HubFile {
+                    remote: "plain_text/test-00000-of-00001.parquet",
+                    local: "images/cifar10/test.parquet",
+                    sha256: None,
+                },
             ],
         }),
         hint: "unpack the binary version (data_batch_1.bin to test_batch.bin) into images/cifar10 of a data directory",

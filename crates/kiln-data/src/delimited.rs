@@ -6,9 +6,10 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
-use crate::delimited_block::{Block, BlockColumn, Kind, Obstacle, Records, number, parse};
+use crate::delimited_block::{Block, BlockColumn, Kind, Obstacle, comma_number, parse};
+use crate::delimited_layout::Layout;
 use crate::error::shown;
-use crate::table::{Cells, Column, MAX_LEVELS, MISSING, Table};
+use crate::table::{Cells, Column, Columns, MAX_LEVELS, MISSING, Origin, Table};
 use crate::{DataError, file_bytes};
 
 /// How a delimited file is read; what is `None` is detected.
@@ -16,33 +17,40 @@ use crate::{DataError, file_bytes};
 pub struct DelimitedOptions {
     /// Separator; detected among comma, tab and semicolon.
     pub delimiter: Option<u8>,
-    /// Whether the first line names the columns; detected: it does where no cell of it is a number.
+    /// Whether the first line names the columns; detected: it does where no cell of it is a number, where it has text
+    /// above a column of numbers, or where it counts 0, 1, 2, ... behind an empty first cell, as pandas writes it.
     pub header: Option<bool>,
 }
 
 /// Bytes of a block that one core parses at a time.
 const BLOCK: usize = 1 << 20;
-/// Rows of the first block by which the kinds of columns are decided; a column that turns out to hold text later is
-/// read again as text.
-const SAMPLE: usize = 1000;
 
 /// Reads a file (gzipped or not) into columns of numbers and text.
 ///
-/// A column is one of numbers where every cell that is not missing (empty, `?`, `NA`, `NaN`, `null`, ...) is one.
+/// A column is one of numbers where every cell that is not missing (empty, `?`, `NA`, `NaN`, `null`, ...) is one. Where
+/// something other than a comma separates the cells, numbers may have a decimal comma.
 ///
 /// # Errors
 /// [`DataError::Io`], or [`DataError::Malformed`] with line and column for rows of different lengths, infinite
 /// numbers, an open quote, text that is not UTF-8, a table without rows, a damaged gzip file.
 pub fn read(path: &Path, options: DelimitedOptions) -> Result<Table, DataError> {
-    // Columns that were taken for numbers and hold text further down: the file is then read again.
-    let mut texts: Vec<usize> = Vec::new();
+    read_columns(path, options, Columns::All)
+}
+
+/// As [`read`], and what the other columns hold does not matter.
+pub(crate) fn read_columns(path: &Path, options: DelimitedOptions, wanted: Columns<'_>) -> Result<Table, DataError> {
+    // Columns whose first cells look like something else than those further down: the file is then read again.
+    let mut corrections = Corrections::new();
     loop {
-        match Reader::open(path, options)?.read(&mut texts)? {
+        match Reader::open(path, options, wanted)?.read(&mut corrections)? {
             Some(table) => return Ok(table),
             None => continue,
         }
     }
 }
+
+/// Kinds of columns that the first rows do not show.
+pub(crate) type Corrections = std::collections::BTreeMap<usize, Kind>;
 
 struct Reader<'p> {
     path: &'p Path,
@@ -50,38 +58,34 @@ struct Reader<'p> {
     /// Size on disk where that is the size of the text.
     size: Option<u64>,
     options: DelimitedOptions,
+    wanted: Columns<'p>,
     /// Read but not yet parsed.
     pending: Vec<u8>,
     total: usize,
     ended: bool,
 }
 
-struct Layout {
-    names: Vec<String>,
-    kinds: Vec<Kind>,
-    delimiter: u8,
-    /// Lines before the first row.
-    header_lines: usize,
-}
-
 impl<'p> Reader<'p> {
-    fn open(path: &'p Path, options: DelimitedOptions) -> Result<Self, DataError> {
+    fn open(path: &'p Path, options: DelimitedOptions, wanted: Columns<'p>) -> Result<Self, DataError> {
         let (source, size, zipped) = file_bytes::reader(path)?;
         let size = (!zipped).then_some(size);
-        Ok(Self { path, source, size, options, pending: Vec::new(), total: 0, ended: false })
+        Ok(Self { path, source, size, options, wanted, pending: Vec::new(), total: 0, ended: false })
     }
 
-    /// The table, or `None` where columns were added to `texts` and the file has to be read again.
-    fn read(mut self, texts: &mut Vec<usize>) -> Result<Option<Table>, DataError> {
+    /// The table, or `None` where a column turned out to be of another kind and the file has to be read again.
+    fn read(mut self, corrections: &mut Corrections) -> Result<Option<Table>, DataError> {
         let mut block = self.block()?;
         if block.starts_with(b"\xef\xbb\xbf") {
             block.drain(..3);
         }
-        let (layout, skipped) = self.layout(&block, texts)?;
+        let (layout, skipped) = Layout::of(self.path, &block, self.options, self.wanted, corrections)
+            .map_err(|obstacle| self.refuse(obstacle, 0, &[]))??;
         block.drain(..skipped);
         let mut columns: Vec<Cells> = layout.kinds.iter().map(|&kind| Cells::empty(kind)).collect();
         let mut levels: Vec<Levels> = layout.kinds.iter().map(|_| Levels::default()).collect();
         let (mut rows, mut line) = (0, layout.header_lines);
+        let mut table = Table { origins: Vec::new(), ..Table::of_rows(self.path, 0) };
+        let file: std::sync::Arc<Path> = self.path.into();
         let mut reserved = false;
         let mut first = Some(block);
         loop {
@@ -101,35 +105,51 @@ impl<'p> Reader<'p> {
             for block in parsed {
                 match block {
                     Ok(block) => {
+                        for &(row, at) in &block.jumps {
+                            let (first_row, number) = (rows + row, line + at + 1);
+                            let follows = |last: &Origin| last.number + first_row - last.first_row == number;
+                            if !table.origins.last().is_some_and(follows) {
+                                table.origins.push(Origin { first_row, file: file.clone(), number, has_lines: true });
+                            }
+                        }
                         rows += block.rows;
                         line += block.lines;
                         self.append(block, &mut columns, &mut levels, &layout)?;
                     }
                     Err(Obstacle::Text(found)) => {
-                        texts.extend(found.keys());
+                        corrections.extend(found.into_iter().map(|(column, (_, cell))| {
+                            let comma = layout.kinds[column] == Kind::Number
+                                && layout.delimiter != b','
+                                && comma_number(cell.as_bytes()).is_some();
+                            (column, if comma { Kind::CommaNumber } else { Kind::Text })
+                        }));
                         return Ok(None);
                     }
-                    Err(obstacle) => return Err(self.refuse(obstacle, line, &layout)),
+                    Err(obstacle) => return Err(self.refuse(obstacle, line, &layout.names)),
                 }
             }
             if !reserved && let Some(size) = self.size {
                 let estimate = (rows as f64 * (size as f64 / bytes.max(1) as f64) * 1.02) as usize;
-                columns.iter_mut().for_each(|column| column.reserve(estimate.saturating_sub(rows)));
+                let read = columns.iter_mut().zip(&layout.kinds).filter(|(_, kind)| **kind != Kind::Skipped);
+                read.for_each(|(column, _)| column.reserve(estimate.saturating_sub(rows)));
                 reserved = true;
             }
         }
         if rows == 0 {
             return Err(DataError::malformed(self.path, "", "no rows", "at least one row below the header"));
         }
-        let columns = layout.names.into_iter().zip(columns).zip(levels).map(|((name, cells), levels)| {
-            let cells = match cells {
-                Cells::Text { codes, .. } => Cells::sorted_text(codes, levels.names),
-                numbers => numbers,
-            };
-            Column { name, cells }
-        });
-        let first_line = layout.header_lines + 1;
-        Ok(Some(Table { path: self.path.to_owned(), columns: columns.collect(), rows, first_line }))
+        table.rows = rows;
+        table.unnamed_first = layout.unnamed_first && layout.kinds[0] != Kind::Skipped;
+        for (((name, kind), cells), levels) in layout.names.into_iter().zip(layout.kinds).zip(columns).zip(levels) {
+            match cells {
+                _ if kind == Kind::Skipped => table.not_read.push(name),
+                Cells::Text { codes, .. } => {
+                    table.columns.push(Column { name, cells: Cells::sorted_text(codes, levels.names) });
+                }
+                numbers => table.columns.push(Column { name, cells: numbers }),
+            }
+        }
+        Ok(Some(table))
     }
 
     /// The next whole lines, about [`BLOCK`] bytes of them; empty at the end.
@@ -167,45 +187,6 @@ impl<'p> Reader<'p> {
         }
     }
 
-    fn layout(&self, block: &[u8], texts: &[usize]) -> Result<(Layout, usize), DataError> {
-        let delimiter = self.options.delimiter.unwrap_or_else(|| detect_delimiter(self.path, block));
-        let mut records = Records::new(block, delimiter);
-        let mut first: Vec<Vec<u8>> = Vec::new();
-        match records.next(|_, cell| first.push(cell.trim_ascii().to_vec())) {
-            None => return Err(DataError::malformed(self.path, "", "an empty file", "a table")),
-            Some(Err(obstacle)) => return Err(self.refuse(obstacle, 0, &Layout::nameless(delimiter))),
-            Some(Ok(_)) => {}
-        }
-        let after_first = (records.consumed(), records.line());
-        let numeric = |cell: &[u8]| number(cell).is_some();
-        let header = self.options.header.unwrap_or_else(|| {
-            first.iter().all(|cell| !numeric(cell)) || (first.len() > 1 && first[1..].iter().all(|cell| !numeric(cell)))
-        });
-        let names = if header {
-            header_names(self.path, &first)?
-        } else {
-            (1..=first.len()).map(|column| format!("column{column}")).collect()
-        };
-        let mut seen_text = vec![false; names.len()];
-        if !header {
-            first.iter().zip(&mut seen_text).for_each(|(cell, text)| *text |= !numeric(cell));
-        }
-        for _ in 0..SAMPLE {
-            let visited = records.next(|column, cell| {
-                if let Some(text) = seen_text.get_mut(column) {
-                    *text |= !numeric(&cell);
-                }
-            });
-            if !matches!(visited, Some(Ok(_))) {
-                break;
-            }
-        }
-        texts.iter().for_each(|&column| seen_text[column] = true);
-        let kinds = seen_text.into_iter().map(|text| if text { Kind::Text } else { Kind::Number }).collect();
-        let (skipped, header_lines) = if header { after_first } else { (0, 0) };
-        Ok((Layout { names, kinds, delimiter, header_lines }, skipped))
-    }
-
     fn append(
         &self,
         block: Block,
@@ -222,7 +203,12 @@ impl<'p> Reader<'p> {
                         let first = levels[at].names.first().map_or("", String::as_str);
                         let found = format!("more than {MAX_LEVELS} different texts, such as `{first}`");
                         let place = format!("column {}", layout.names[at]);
-                        return Err(DataError::malformed(self.path, place, found, "numbers, or a few categories"));
+                        return Err(DataError::malformed(
+                            self.path,
+                            place,
+                            found,
+                            "numbers, or a few categories; --ignore leaves a column out",
+                        ));
                     }
                     all.extend(
                         codes.into_iter().map(|code| if code == MISSING { code } else { places[code as usize] }),
@@ -234,14 +220,14 @@ impl<'p> Reader<'p> {
         Ok(())
     }
 
-    fn refuse(&self, obstacle: Obstacle, lines_before: usize, layout: &Layout) -> DataError {
-        let name = |column: usize| layout.names.get(column).cloned().unwrap_or_else(|| (column + 1).to_string());
+    fn refuse(&self, obstacle: Obstacle, lines_before: usize, names: &[String]) -> DataError {
+        let name = |column: usize| names.get(column).cloned().unwrap_or_else(|| (column + 1).to_string());
         match obstacle {
             Obstacle::Ragged { line, cells } => DataError::malformed(
                 self.path,
                 format!("line {}", lines_before + line + 1),
                 format!("{cells} cells"),
-                format!("{} as in the first line", layout.names.len()),
+                format!("{} as in the first line", names.len()),
             ),
             Obstacle::Cell { line, column, cell, expected } => DataError::malformed(
                 self.path,
@@ -255,12 +241,6 @@ impl<'p> Reader<'p> {
                 DataError::malformed(self.path, place, shown(cell.as_bytes()), "a number")
             }
         }
-    }
-}
-
-impl Layout {
-    fn nameless(delimiter: u8) -> Self {
-        Self { names: Vec::new(), kinds: Vec::new(), delimiter, header_lines: 0 }
     }
 }
 
@@ -286,7 +266,7 @@ impl Levels {
 impl Cells {
     fn empty(kind: Kind) -> Self {
         match kind {
-            Kind::Number => Self::Numbers(Vec::new()),
+            Kind::Number | Kind::CommaNumber | Kind::Skipped => Self::Numbers(Vec::new()),
             Kind::Text => Self::Text { codes: Vec::new(), levels: Vec::new() },
         }
     }
@@ -313,33 +293,4 @@ fn last_record_end(bytes: &[u8]) -> Option<usize> {
         }
     }
     end
-}
-
-fn detect_delimiter(path: &Path, block: &[u8]) -> u8 {
-    let name = path.to_string_lossy().to_lowercase();
-    if name.trim_end_matches(".gz").ends_with(".tsv") {
-        return b'\t';
-    }
-    let line = block.split(|&byte| byte == b'\n').next().unwrap_or_default();
-    let count = |delimiter: u8| line.iter().filter(|&&byte| byte == delimiter).count();
-    [b';', b'\t', b','].into_iter().max_by_key(|&delimiter| count(delimiter)).unwrap_or(b',')
-}
-
-fn header_names(path: &Path, cells: &[Vec<u8>]) -> Result<Vec<String>, DataError> {
-    let mut names: Vec<String> = Vec::with_capacity(cells.len());
-    for (column, cell) in cells.iter().enumerate() {
-        let place = || format!("line 1, column {}", column + 1);
-        let name = std::str::from_utf8(cell)
-            .map_err(|_| DataError::malformed(path, place(), shown(cell), "a name in UTF-8"))?;
-        // Row names that R and pandas write have no heading.
-        names.push(if name.is_empty() { format!("column{}", column + 1) } else { name.to_owned() });
-    }
-    let mut sorted: Vec<&String> = names.iter().collect();
-    sorted.sort_unstable();
-    match sorted.windows(2).find(|pair| pair[0] == pair[1]) {
-        Some(pair) => {
-            Err(DataError::malformed(path, "line 1", format!("two columns `{}`", pair[0]), "different names"))
-        }
-        None => Ok(names),
-    }
 }

@@ -9,7 +9,11 @@ use crate::table::{MAX_LEVELS, MISSING, is_missing};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Number,
+    /// Numbers with a decimal comma, in a file that something else separates.
+    CommaNumber,
     Text,
+    /// A column that nobody asked for.
+    Skipped,
 }
 
 /// The rows of one block.
@@ -18,11 +22,14 @@ pub(crate) struct Block {
     pub rows: usize,
     /// Line ends in the block.
     pub lines: usize,
+    /// Rows that do not stand on the line after the row before, the first row among them, with their lines from 0.
+    pub jumps: Vec<(usize, usize)>,
 }
 
 pub(crate) enum BlockColumn {
     Numbers(Vec<f32>),
     Text { codes: Vec<u32>, levels: Vec<String> },
+    Skipped,
 }
 
 /// Why a block could not be parsed; lines are counted from the start of the block, from 0.
@@ -48,7 +55,8 @@ impl<'a> Records<'a> {
         Self { bytes, at: 0, delimiter, line: 0 }
     }
 
-    /// Line on which the next record begins, from 0; the number of lines at the end.
+    /// Line on which the next record begins (after [`skip_blank`](Self::skip_blank)), from 0; the number of lines at the
+    /// end.
     pub(crate) fn line(&self) -> usize {
         self.line
     }
@@ -62,14 +70,7 @@ impl<'a> Records<'a> {
     ///
     /// Blank lines are skipped. `Err` where a quoted cell has no end or text follows its closing quote.
     pub(crate) fn next(&mut self, mut visit: impl FnMut(usize, Cow<'a, [u8]>)) -> Option<Result<usize, Obstacle>> {
-        while let Some(&byte) = self.bytes.get(self.at) {
-            match byte {
-                b'\n' => self.line += 1,
-                b'\r' => {}
-                _ => break,
-            }
-            self.at += 1;
-        }
+        self.skip_blank();
         if self.at >= self.bytes.len() {
             return None;
         }
@@ -99,6 +100,18 @@ impl<'a> Records<'a> {
                 }
                 None => return Some(Ok(column)),
             }
+        }
+    }
+
+    /// Goes to the beginning of the next record.
+    pub(crate) fn skip_blank(&mut self) {
+        while let Some(&byte) = self.bytes.get(self.at) {
+            match byte {
+                b'\n' => self.line += 1,
+                b'\r' => {}
+                _ => break,
+            }
+            self.at += 1;
         }
     }
 
@@ -159,7 +172,9 @@ pub(crate) fn parse(bytes: &[u8], delimiter: u8, kinds: &[Kind]) -> Result<Block
     let mut records = Records::new(bytes, delimiter);
     let mut texts = BTreeMap::new();
     let mut rows = 0;
+    let (mut jumps, mut following) = (Vec::new(), None);
     loop {
+        records.skip_blank();
         let line = records.line();
         let mut wrong = None;
         let visited = records.next(|at, cell| {
@@ -178,28 +193,30 @@ pub(crate) fn parse(bytes: &[u8], delimiter: u8, kinds: &[Kind]) -> Result<Block
         match visited {
             None => break,
             Some(Err(obstacle)) => return Err(obstacle),
-            Some(Ok(cells)) if cells != kinds.len() => {
-                // Blank lines before the record moved the counter on.
-                let line = records.line().saturating_sub(1).max(line);
-                return Err(Obstacle::Ragged { line, cells });
-            }
+            Some(Ok(cells)) if cells != kinds.len() => return Err(Obstacle::Ragged { line, cells }),
             Some(Ok(_)) => {}
         }
         if let Some((column, cell, expected)) = wrong {
             return Err(Obstacle::Cell { line, column, cell, expected });
         }
+        if following != Some(line) {
+            jumps.push((rows, line));
+        }
+        following = Some(line + 1);
         rows += 1;
     }
     if !texts.is_empty() {
         return Err(Obstacle::Text(texts));
     }
     let columns = columns.into_iter().map(Growing::finish).collect();
-    Ok(Block { columns, rows, lines: records.line() })
+    Ok(Block { columns, rows, lines: records.line(), jumps })
 }
 
 enum Growing {
     Numbers(Vec<f32>),
+    CommaNumbers(Vec<f32>),
     Text { codes: Vec<u32>, levels: HashMap<String, u32> },
+    Skipped,
 }
 
 enum Refused {
@@ -211,23 +228,18 @@ impl Growing {
     fn new(kind: Kind, rows: usize) -> Self {
         match kind {
             Kind::Number => Self::Numbers(Vec::with_capacity(rows)),
+            Kind::CommaNumber => Self::CommaNumbers(Vec::with_capacity(rows)),
             Kind::Text => Self::Text { codes: Vec::with_capacity(rows), levels: HashMap::new() },
+            Kind::Skipped => Self::Skipped,
         }
     }
 
     #[inline]
     fn push(&mut self, cell: &[u8]) -> Result<(), Refused> {
         match self {
-            Self::Numbers(values) => match number(cell) {
-                Some(value) if value.is_infinite() => {
-                    Err(Refused::Cell("a finite number (or an empty cell for a missing one)"))
-                }
-                Some(value) => {
-                    values.push(value);
-                    Ok(())
-                }
-                None => Err(Refused::Text),
-            },
+            Self::Numbers(values) => push_number(values, number(cell)),
+            Self::CommaNumbers(values) => push_number(values, comma_number(cell)),
+            Self::Skipped => Ok(()),
             Self::Text { codes, levels } => {
                 let cell = cell.trim_ascii();
                 if is_missing(cell) {
@@ -238,7 +250,9 @@ impl Growing {
                 let code = match levels.get(text) {
                     Some(&code) => code,
                     None if levels.len() >= MAX_LEVELS => {
-                        return Err(Refused::Cell("numbers, or at most 65536 different texts"));
+                        return Err(Refused::Cell(
+                            "numbers, or at most 65536 different texts; --ignore leaves a column out",
+                        ));
                     }
                     None => {
                         let code = levels.len() as u32;
@@ -254,7 +268,8 @@ impl Growing {
 
     fn finish(self) -> BlockColumn {
         match self {
-            Self::Numbers(values) => BlockColumn::Numbers(values),
+            Self::Numbers(values) | Self::CommaNumbers(values) => BlockColumn::Numbers(values),
+            Self::Skipped => BlockColumn::Skipped,
             Self::Text { codes, levels } => {
                 let mut names = vec![String::new(); levels.len()];
                 for (level, code) in levels {
@@ -263,6 +278,20 @@ impl Growing {
                 BlockColumn::Text { codes, levels: names }
             }
         }
+    }
+}
+
+#[inline]
+fn push_number(values: &mut Vec<f32>, number: Option<f32>) -> Result<(), Refused> {
+    match number {
+        Some(value) if value.is_infinite() => {
+            Err(Refused::Cell("a finite number (or an empty cell for a missing one)"))
+        }
+        Some(value) => {
+            values.push(value);
+            Ok(())
+        }
+        None => Err(Refused::Text),
     }
 }
 
@@ -279,4 +308,44 @@ pub(crate) fn number(cell: &[u8]) -> Option<f32> {
         return Some(f32::NAN);
     }
     fast_float2::parse::<f32, _>(cell).ok()
+}
+
+/// The number in a cell that has a decimal comma or no fraction, as in `1,5` and `-20`; otherwise as [`number`].
+pub(crate) fn comma_number(cell: &[u8]) -> Option<f32> {
+    let cell = cell.trim_ascii();
+    if is_missing(cell) {
+        return Some(f32::NAN);
+    }
+    let digits = |part: &[u8]| !part.is_empty() && part.iter().all(u8::is_ascii_digit);
+    let unsigned = cell.strip_prefix(b"-").or_else(|| cell.strip_prefix(b"+")).unwrap_or(cell);
+    match unsigned.iter().position(|&byte| byte == b',') {
+        None => digits(unsigned).then(|| number(cell)).flatten(),
+        Some(at) if digits(&unsigned[..at]) && digits(&unsigned[at + 1..]) => {
+            let with_point: Vec<u8> = cell.iter().map(|&byte| if byte == b',' { b'.' } else { byte }).collect();
+            number(&with_point)
+        }
+        Some(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_decimal_comma_stands_between_digits() {
+        let read = |cell: &str| comma_number(cell.as_bytes());
+        assert_eq!([read("1,5"), read(" -0,25 "), read("+3")], [Some(1.5), Some(-0.25), Some(3.0)]);
+        assert!(read("").is_some_and(f32::is_nan));
+        for cell in ["1.5", "1,2,3", ",5", "5,", "1.000,5", "x", "1,e5", "inf"] {
+            assert_eq!(read(cell), None, "{cell}");
+        }
+    }
+
+    #[test]
+    fn jumps_are_where_lines_do_not_follow_one_another() {
+        let block = parse(b"1\n\n2\n\"3\n\"\n4\n", b',', &[Kind::Text]).ok().unwrap();
+        assert_eq!((block.rows, block.lines), (4, 6));
+        assert_eq!(block.jumps, [(0, 0), (1, 2), (3, 5)]);
+    }
 }

@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Everything that can be wrong with data, each with the place, what was found and what would be right.
 #[derive(Debug, thiserror::Error)]
@@ -74,9 +74,14 @@ pub enum DataError {
         known: String,
     },
     /// A value that is infinite or not a number where a number is needed.
-    #[error("row {row}, feature {feature}: {value} is not a finite number; remove the row or fill the value in")]
+    #[error(
+        "{}row {row}, feature {feature}: {value} is not a finite number; remove the row or fill the value in",
+        in_file(.path)
+    )]
     NonFinite {
-        /// Row, counted from 0.
+        /// The file; empty where the values did not come out of one.
+        path: PathBuf,
+        /// Row, counted from 1.
         row: usize,
         /// Name or number of the feature.
         feature: String,
@@ -178,6 +183,16 @@ impl DataError {
         Self::Malformed { path: path.into(), place: place.into(), found: found.into(), expected: expected.into() }
     }
 
+    /// The same failure with the file in which the values stand.
+    pub(crate) fn in_file(self, file: &Path) -> Self {
+        match self {
+            Self::NonFinite { path, row, feature, value } if path.as_os_str().is_empty() => {
+                Self::NonFinite { path: file.to_owned(), row, feature, value }
+            }
+            other => other,
+        }
+    }
+
     pub(crate) fn shape(what: impl Into<String>, found: impl Into<String>, expected: impl Into<String>) -> Self {
         Self::Shape { what: what.into(), found: found.into(), expected: expected.into() }
     }
@@ -189,6 +204,10 @@ fn suggestion(nearest: &Option<String>) -> String {
 
 fn at(place: &str) -> String {
     if place.is_empty() { String::new() } else { format!(", {place}") }
+}
+
+fn in_file(path: &Path) -> String {
+    if path.as_os_str().is_empty() { String::new() } else { format!("{}, ", path.display()) }
 }
 
 /// The first names of a list, for a message.

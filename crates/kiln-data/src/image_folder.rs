@@ -8,6 +8,7 @@ use rayon::prelude::*;
 
 use crate::DataError;
 use crate::array::{Array, ArrayKind};
+use crate::contents::Labels;
 
 const EXTENSIONS: [&str; 7] = ["png", "jpg", "jpeg", "gif", "webp", "bmp", "jpe"];
 
@@ -16,7 +17,7 @@ const EXTENSIONS: [&str; 7] = ["png", "jpg", "jpeg", "gif", "webp", "bmp", "jpe"
 pub struct Pictures {
     /// `[pictures, channels, height, width]`, bytes; one channel where every picture is grey, else three.
     pub array: Array,
-    /// Class of each picture.
+    /// Class of each picture; empty where the source has none.
     pub labels: Vec<u32>,
     /// Class names, sorted.
     pub names: Vec<String>,
@@ -64,32 +65,40 @@ pub fn read_classes(folder: &Path, shape: PictureShape) -> Result<Pictures, Data
 /// # Errors
 /// As [`read_classes`], with the line of the list.
 pub fn read_list(list: &Path, shape: PictureShape) -> Result<Pictures, DataError> {
-    let malformed = |line: u64, found: String| {
-        DataError::malformed(list, format!("line {line}"), found, "rows of path,label below a header")
-    };
+    list_of_pictures(list, shape, Labels::Needed)
+}
+
+/// As [`read_list`]; without labels where they are not needed and the list has none.
+pub(crate) fn list_of_pictures(list: &Path, shape: PictureShape, wanted: Labels) -> Result<Pictures, DataError> {
+    let expected =
+        if wanted == Labels::Needed { "rows of path,label below a header" } else { "rows of paths below a header" };
+    let malformed = |line: u64, found: String| DataError::malformed(list, format!("line {line}"), found, expected);
     let mut reader = csv::Reader::from_path(list).map_err(|error| malformed(1, error.to_string()))?;
     let headers = reader.headers().map_err(|error| malformed(1, error.to_string()))?.clone();
-    let column = |name: &str| {
-        let found = headers.iter().position(|header| header.trim() == name);
-        found.ok_or_else(|| malformed(1, format!("no column `{name}`")))
+    let column = |name: &str| headers.iter().position(|header| header.trim() == name);
+    let path_column = column("path").ok_or_else(|| malformed(1, "no column `path`".into()))?;
+    let label_column = match column("label") {
+        None if wanted == Labels::Needed => return Err(malformed(1, "no column `label`".into())),
+        label => label.filter(|_| wanted != Labels::Unused),
     };
-    let (path_column, label_column) = (column("path")?, column("label")?);
     let folder = list.parent().unwrap_or(Path::new("."));
     let (mut paths, mut texts) = (Vec::new(), Vec::new());
     for record in reader.records() {
         let record =
             record.map_err(|error| malformed(error.position().map_or(0, csv::Position::line), error.to_string()))?;
         let line = record.position().map_or(0, csv::Position::line);
-        let cell = |column: usize| record.get(column).map(str::trim).filter(|cell| !cell.is_empty());
-        let (Some(path), Some(label)) = (cell(path_column), cell(label_column)) else {
-            return Err(malformed(line, "an empty cell".into()));
+        let cell = |column: usize, name: &str| {
+            let cell = record.get(column).map(str::trim).filter(|cell| !cell.is_empty());
+            cell.ok_or_else(|| malformed(line, format!("no {name}")))
         };
-        let path = folder.join(path);
+        let path = folder.join(cell(path_column, "path")?);
         if !path.is_file() {
             return Err(malformed(line, format!("{}, which is not a file", path.display())));
         }
         paths.push(path);
-        texts.push(label.to_owned());
+        if let Some(column) = label_column {
+            texts.push(cell(column, "label")?.to_owned());
+        }
     }
     if paths.is_empty() {
         return Err(malformed(2, "no rows".into()));
@@ -101,11 +110,11 @@ pub fn read_list(list: &Path, shape: PictureShape) -> Result<Pictures, DataError
     Ok(Pictures { array: read_files(&paths, shape)?, labels, names })
 }
 
-/// Whether the first line of a CSV file has the columns `path` and `label`.
-pub(crate) fn is_list(path: &Path) -> bool {
+/// Whether the first line of a CSV file has all the given columns.
+pub(crate) fn has_columns(path: &Path, names: &[&str]) -> bool {
     let Ok(mut reader) = csv::Reader::from_path(path) else { return false };
     let has = |headers: &csv::StringRecord, name: &str| headers.iter().any(|header| header.trim() == name);
-    reader.headers().is_ok_and(|headers| has(headers, "path") && has(headers, "label"))
+    reader.headers().is_ok_and(|headers| names.iter().all(|name| has(headers, name)))
 }
 
 /// Decodes pictures on all cores: `[pictures, channels, height, width]`, bytes.
@@ -131,7 +140,9 @@ pub(crate) fn stack(
     let (width, height) = (first.width(), first.height());
     if let Some(at) = pictures.iter().position(|picture| (picture.width(), picture.height()) != (width, height)) {
         let found = format!("{} x {} pixels", pictures[at].width(), pictures[at].height());
-        let expected = format!("{width} x {height} as in the first picture, or an image size to resize all to");
+        let expected = format!(
+            "{width} x {height} as in the first picture, or a size for all, such as --image-size {height}x{width}"
+        );
         return Err(DataError::malformed(path(at), "", found, expected));
     }
     let grey = |picture: &DynamicImage| {
@@ -235,7 +246,7 @@ mod tests {
         picture(&folder.path().join("1.png"), 4, [255, 0, 10]);
         let list = folder.path().join("list.csv");
         std::fs::write(&list, "path,label\n1.png,b\n2.png,a\n").unwrap();
-        assert!(is_list(&list));
+        assert!(has_columns(&list, &["path", "label"]));
         let message = read_list(&list, PictureShape::default()).unwrap_err().to_string();
         assert!(message.contains("line 3") && message.contains("2.png"), "{message}");
         let whole = std::fs::read(folder.path().join("1.png")).unwrap();

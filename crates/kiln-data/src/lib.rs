@@ -2,7 +2,8 @@
 //!
 //! [`open`] takes the name of a known set (`digits`, `mnist`, `iris`, ...) or a file or folder of the user's own
 //! and gives [`Splits`]: training, validation and test rows as [`ArrayDataset`]s, and the [`Preprocessing`] that was
-//! fitted on the training rows and can be applied to new ones.
+//! fitted on the training rows and can be applied to new ones by [`open_like`], [`open_inputs_like`] and
+//! [`open_test_like`].
 //!
 //! ```
 //! use kiln_data::{DataDir, OpenOptions, open};
@@ -15,28 +16,33 @@
 
 mod array;
 mod array_dataset;
+mod array_files;
 pub mod augment;
 pub mod catalogue;
 pub mod cifar;
 mod contact_sheet;
+mod contents;
 mod data_dir;
 pub mod delimited;
 mod delimited_block;
+mod delimited_layout;
 mod digits;
 mod error;
 pub mod fetch;
 mod file_bytes;
+mod folder;
 pub mod idx;
 pub mod image_folder;
 mod nearest;
 pub mod numpy;
 mod open;
 mod open_arrays;
-mod open_folder;
 mod open_like;
 mod open_table;
 pub mod parquet_file;
 mod preprocessing;
+mod role;
+mod source;
 pub mod split;
 mod summary;
 mod table;
@@ -52,8 +58,9 @@ pub use error::DataError;
 pub use fetch::fetch;
 pub use nearest::nearest;
 pub use open::{OpenOptions, Splits, Task, open};
-pub use open_like::open_like;
+pub use open_like::{open_inputs_like, open_like, open_test_like};
 pub use preprocessing::{ColumnEncoder, InputEncoding, Preprocessing, TargetEncoding};
+pub use source::{fingerprint, is_same_source, is_text};
 pub use split::SplitOptions;
 pub use summary::{FeatureSummary, SplitSummary, Summary};
 pub use table::{Cells, Column, MISSING, Table};

@@ -3,7 +3,7 @@
 use std::io::Cursor;
 use std::path::Path;
 
-use crate::array::{Array, ArrayKind, num_values};
+use crate::array::{Array, ArrayKind, half, num_values};
 use crate::{DataError, file_bytes};
 
 /// Reads a `.npy` file of numbers or truth values.
@@ -15,7 +15,7 @@ pub fn read(path: &Path) -> Result<Array, DataError> {
     parse(path, &file_bytes::read_all(path)?)
 }
 
-/// Reads the arrays of a `.npz` file, sorted by name.
+/// Reads the arrays of numbers of a `.npz` file, sorted by name; arrays of text or objects are passed over.
 ///
 /// # Errors
 /// As [`read`].
@@ -29,6 +29,11 @@ pub fn read_archive(path: &Path) -> Result<Vec<(String, Array)>, DataError> {
 /// # Errors
 /// As [`read`].
 pub fn parse(path: &Path, bytes: &[u8]) -> Result<Array, DataError> {
+    parse_numbers(path, bytes)?
+}
+
+/// The inner error is that of a whole file whose values are no numbers.
+fn parse_numbers(path: &Path, bytes: &[u8]) -> Result<Result<Array, DataError>, DataError> {
     let malformed = |found: String, expected: &str| DataError::malformed(path, "", found, expected);
     let Some(versioned) = bytes.strip_prefix(b"\x93NUMPY") else {
         let found = format!("magic bytes {:02x?}", &bytes[..bytes.len().min(6)]);
@@ -42,13 +47,15 @@ pub fn parse(path: &Path, bytes: &[u8]) -> Result<Array, DataError> {
     };
     let (header, data) = rest.split_at_checked(length).ok_or_else(damaged)?;
     let header = std::str::from_utf8(header).map_err(|_| damaged())?;
-    let value_type = text_of(header)
-        .ok_or_else(|| malformed("records or a header without the type".into(), "an array of numbers"))?;
+    let Some(value_type) = text_of(header) else {
+        return Ok(Err(malformed("records or a header without the type".into(), "an array of numbers")));
+    };
     let column_major = value_of(header, "fortran_order").ok_or_else(damaged)?.starts_with("True");
     let shape = shape_of(header).ok_or_else(damaged)?;
-    let number = NumberType::parse(value_type).ok_or_else(|| {
-        malformed(format!("values of type {value_type}"), "numbers (f4, f8, i1 to i8, u1 to u8) or truth values (b1)")
-    })?;
+    let Some(number) = NumberType::parse(value_type) else {
+        let expected = "numbers (f2, f4, f8, i1 to i8, u1 to u8) or truth values (b1)";
+        return Ok(Err(malformed(format!("values of type {value_type}"), expected)));
+    };
     if num_values(path, &shape)?.checked_mul(number.width) != Some(data.len()) {
         let found = format!("{} bytes of values", data.len());
         return Err(malformed(found, &format!("values of type {value_type} for shape {shape:?}")));
@@ -60,7 +67,7 @@ pub fn parse(path: &Path, bytes: &[u8]) -> Result<Array, DataError> {
     };
     let values: Vec<f32> = data.chunks_exact(number.width).map(|bytes| number.value(bytes)).collect();
     let values = if column_major { row_major(&values, &shape) } else { values };
-    Ok(Array { shape, values, kind })
+    Ok(Ok(Array { shape, values, kind }))
 }
 
 /// What stands behind a key of the header's dictionary.
@@ -92,7 +99,7 @@ impl NumberType {
     fn parse(text: &str) -> Option<Self> {
         let &[order, kind, width] = text.as_bytes() else { return None };
         let known = match kind {
-            b'f' => matches!(width, b'4' | b'8'),
+            b'f' => matches!(width, b'2' | b'4' | b'8'),
             b'i' | b'u' => matches!(width, b'1' | b'2' | b'4' | b'8'),
             b'b' => width == b'1',
             _ => false,
@@ -109,6 +116,7 @@ impl NumberType {
         }
         let whole = u64::from_le_bytes(little);
         match (self.kind, self.width) {
+            (b'f', 2) => half(whole as u16),
             (b'f', 4) => f32::from_bits(whole as u32),
             (b'f', _) => f64::from_bits(whole) as f32,
             (b'i', width) => {
@@ -146,6 +154,15 @@ fn row_major(values: &[f32], shape: &[usize]) -> Vec<f32> {
 /// # Errors
 /// As [`read`].
 pub fn parse_archive(path: &Path, bytes: &[u8]) -> Result<Vec<(String, Array)>, DataError> {
+    let members = members(path, bytes)?.into_iter();
+    Ok(members.filter_map(|(name, array)| array.ok().map(|array| (name, array))).collect())
+}
+
+/// An array and its name; the error of one that holds no numbers.
+pub(crate) type Member = (String, Result<Array, DataError>);
+
+/// The members of a `.npz` file by name.
+pub(crate) fn members(path: &Path, bytes: &[u8]) -> Result<Vec<Member>, DataError> {
     let damaged = |error: &dyn std::fmt::Display| {
         DataError::malformed(path, "", format!("a damaged archive ({error})"), "a whole .npz (zip) file")
     };
@@ -159,7 +176,8 @@ pub fn parse_archive(path: &Path, bytes: &[u8]) -> Result<Vec<(String, Array)>, 
         };
         let mut bytes = Vec::new();
         std::io::copy(&mut member, &mut bytes).map_err(|error| damaged(&error))?;
-        arrays.push((name.clone(), parse(&path.join(name), &bytes)?));
+        let array = parse_numbers(&path.join(&name), &bytes)?;
+        arrays.push((name, array));
     }
     arrays.sort_by(|a, b| a.0.cmp(&b.0));
     Ok(arrays)
@@ -203,6 +221,8 @@ mod tests {
         assert_eq!(read(">u2", &[1, 1]).unwrap(), 257.0);
         assert_eq!(read(">f8", &1.25_f64.to_be_bytes()).unwrap(), 1.25);
         assert_eq!(read("|b1", &[1]).unwrap(), 1.0);
+        assert_eq!(read("<f2", &[0x00, 0x3e]).unwrap(), 1.5);
+        assert_eq!(read(">f2", &[0xc0, 0x00]).unwrap(), -2.0);
         assert!(read("<c8", &[0; 8]).is_err() && read("|O", &[0; 8]).is_err());
     }
 

@@ -1,14 +1,14 @@
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::catalogue::{self, Entry, Kind};
-use crate::delimited::{self, DelimitedOptions};
+use crate::catalogue::{Entry, Kind};
+use crate::contents::{self, Contents, How, Labels};
 use crate::error::listed;
-use crate::image_folder::{self, PictureShape};
-use crate::open_folder::{self, Parts};
-use crate::parquet_file::{self, ParquetData};
+use crate::image_folder::PictureShape;
+use crate::source::Source;
 use crate::split::{self, Held};
+use crate::table::Columns;
 use crate::{ArrayDataset, DataDir, DataError, Preprocessing, SplitOptions, digits, open_arrays, open_table};
 
 /// Training, validation and test rows of one data set.
@@ -24,6 +24,8 @@ pub struct Splits {
     pub test: ArrayDataset,
     /// What was fitted on the training rows.
     pub preprocessing: Preprocessing,
+    /// What a person should know about the reading: files and columns that were left out, in whole sentences.
+    pub notes: Vec<String>,
 }
 
 /// What to predict.
@@ -52,8 +54,12 @@ pub struct OpenOptions {
     pub split: SplitOptions,
     /// At most this many training rows, chosen at random (by class, in proportion).
     pub max_train: Option<usize>,
-    /// Height and width to which the pictures of a folder are resized; `None` needs pictures of one size.
+    /// Height and width to which picture files are resized; `None` needs pictures of one size.
     pub image_size: Option<(usize, usize)>,
+    /// Columns of a table that are no features; what they hold does not matter.
+    pub ignore: Vec<String>,
+    /// Whether the first line of a delimited file names the columns; `None` decides by the lines.
+    pub header: Option<bool>,
 }
 
 impl Default for OpenOptions {
@@ -65,6 +71,8 @@ impl Default for OpenOptions {
             split: SplitOptions::default(),
             max_train: None,
             image_size: None,
+            ignore: Vec::new(),
+            header: None,
         }
     }
 }
@@ -72,53 +80,70 @@ impl Default for OpenOptions {
 /// Opens a known set by its name, or the user's own file or folder.
 ///
 /// A known name wins over a file of the same name in the current folder; write `./name` for the file. Read are: CSV,
-/// TSV and Parquet tables; a CSV of `path,label`; `.npy`, `.npz` and `.safetensors` arrays; folders with IDX files,
-/// CIFAR records, Parquet files of pictures, a subfolder a class, or `train`, `validation` and `test` parts of any of
-/// these.
+/// TSV and Parquet tables; a CSV of `path,label`; `.npy`, `.npz` and `.safetensors` arrays; IDX files and CIFAR
+/// records; folders with IDX files, CIFAR records, Parquet files, a subfolder of pictures a class, tables, or `train`,
+/// `validation` and `test` parts of any of these. Files whose names say the same part are read one after the other.
 ///
 /// # Errors
 /// Any [`DataError`]: the file is missing or malformed, a name is unknown, a split would be empty, ...
 pub fn open(source: &str, dir: &DataDir, options: &OpenOptions) -> Result<Splits, DataError> {
-    options.split.check()?;
-    if let Some(entry) = catalogue::find(source) {
-        return open_entry(entry, dir, options);
+    options.check()?;
+    let source = Source::find(source, dir)?;
+    let options = options.of_set(source.entry)?;
+    let Some(path) = &source.path else {
+        let (data, preprocessing) = digits::read()?;
+        return divide(&source.name, data, None, None, preprocessing, &options);
+    };
+    let how = How {
+        header: options.header,
+        columns: Columns::Except(&options.ignore),
+        picture: PictureShape { size: options.image_size, channels: None },
+        classes: source.classes(),
+        labels: Labels::Needed,
+        arrays: None,
+        is_mnist: source.is_mnist(),
+    };
+    let mut notes = Vec::new();
+    match contents::read(path, &how, &mut notes)? {
+        Contents::Table(parts) => open_table::open(&source.name, path, parts, notes, &options),
+        Contents::Arrays(parts) => open_arrays::open(&source.name, path, parts, notes, &options),
     }
-    let path = locate(source, dir)?;
-    open_path(source, &path, &[], options)
 }
 
-/// The user's own file or folder, or a set of the data directory that the catalogue does not list.
-pub(crate) fn locate(source: &str, dir: &DataDir) -> Result<PathBuf, DataError> {
-    let path = Path::new(source);
-    let looks_like_path = source.contains(std::path::MAIN_SEPARATOR) || path.extension().is_some();
-    match dir.path(source) {
-        _ if !source.is_empty() && path.exists() => Ok(path.to_owned()),
-        Ok(found) => Ok(found),
-        Err(_) if looks_like_path => {
-            Err(DataError::io(path, std::io::Error::new(std::io::ErrorKind::NotFound, "no such file or folder")))
+impl OpenOptions {
+    /// Refuses values that no set can be read with.
+    pub(crate) fn check(&self) -> Result<(), DataError> {
+        self.split.check()?;
+        match self.image_size {
+            Some((height, width)) if !(1..=1 << 14).contains(&height) || !(1..=1 << 14).contains(&width) => {
+                let (value, allowed) =
+                    (format!("{height}x{width}"), "sides of 1 to 16384 pixels are needed".to_owned());
+                Err(DataError::InvalidOption { option: "--image-size", value, allowed })
+            }
+            _ => Ok(()),
         }
-        Err(unknown) => Err(unknown),
     }
-}
 
-fn open_entry(entry: &Entry, dir: &DataDir, options: &OpenOptions) -> Result<Splits, DataError> {
-    match entry.kind {
-        Kind::Embedded => {
-            let (data, preprocessing) = digits::read()?;
-            divide(entry.name, data, None, None, preprocessing, options)
+    /// What a known set says by itself, such as its target columns, where the user says nothing.
+    pub(crate) fn of_set(&self, entry: Option<&Entry>) -> Result<Self, DataError> {
+        let mut options = self.clone();
+        match entry.map(|entry| (entry.name, entry.kind)) {
+            Some((_, Kind::Table { target, chronological })) => {
+                options.target = options.target.or_else(|| target.map(str::to_owned));
+                options.split.chronological |= chronological;
+            }
+            Some((name, Kind::Text)) => {
+                let allowed = "running text is for language models; rows and classes are needed here".to_owned();
+                return Err(DataError::InvalidOption { option: "data", value: name.to_owned(), allowed });
+            }
+            _ => {}
         }
-        Kind::Table { target, chronological } => {
-            let mut options = options.clone();
-            options.target = options.target.or_else(|| target.map(str::to_owned));
-            options.split.chronological |= chronological;
-            open_path(entry.name, &entry.locate(dir)?, &[], &options)
+        let targets = options.target.iter().flat_map(|names| names.split(',')).map(str::trim);
+        if let Some(ignored) = targets.into_iter().find(|target| options.ignore.iter().any(|name| name == target)) {
+            let allowed = "it is the column to predict; name another one with --target".to_owned();
+            return Err(DataError::InvalidOption { option: "--ignore", value: ignored.to_owned(), allowed });
         }
-        Kind::Images { classes } => open_path(entry.name, &entry.locate(dir)?, classes, options),
-        Kind::Text => Err(DataError::InvalidOption {
-            option: "data",
-            value: entry.name.to_owned(),
-            allowed: "running text is for language models; rows and classes are needed here".to_owned(),
-        }),
+        Ok(options)
     }
 }
 
@@ -144,76 +169,6 @@ impl Entry {
     }
 }
 
-fn open_path(name: &str, path: &Path, classes: &[&str], options: &OpenOptions) -> Result<Splits, DataError> {
-    if path.is_dir() {
-        return open_folder::open(name, path, classes, options);
-    }
-    let picture_shape = PictureShape { size: options.image_size, channels: None };
-    match Format::of(path) {
-        Some(Format::Delimited) if image_folder::is_list(path) => {
-            let part = open_folder::Part::pictures(image_folder::read_list(path, picture_shape)?);
-            open_folder::finish(name, path, Parts::whole(part), options)
-        }
-        Some(Format::Delimited) => {
-            let table = delimited::read(path, DelimitedOptions::default())?;
-            open_table::open(name, table, None, None, options)
-        }
-        Some(Format::Parquet) => match parquet_file::read(path)? {
-            ParquetData::Table(table) => open_table::open(name, table, None, None, options),
-            ParquetData::Pictures(pictures) => {
-                open_folder::finish(name, path, Parts::whole(open_folder::Part::pictures(pictures)), options)
-            }
-        },
-        Some(Format::Cifar) => {
-            let part = open_folder::Part::records(path, classes)?;
-            open_folder::finish(name, path, Parts::whole(part), options)
-        }
-        Some(Format::Arrays) => open_arrays::open(name, path, options),
-        Some(Format::Idx) => {
-            // The parent of a bare file name is the empty path, which no system opens.
-            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            open_folder::open(name, folder, classes, options)
-        }
-        None => Err(DataError::malformed(
-            path,
-            "",
-            "a file of an unknown kind",
-            "a name ending in .csv, .tsv, .parquet, .npy, .npz, .safetensors, .bin, -idx3-ubyte (or .gz of these)",
-        )),
-    }
-}
-
-/// What the name of a file says about its contents.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Format {
-    Delimited,
-    Parquet,
-    Arrays,
-    Cifar,
-    Idx,
-}
-
-impl Format {
-    pub(crate) fn of(path: &Path) -> Option<Self> {
-        let name = image_folder::file_name(path).to_lowercase();
-        let name = name.strip_suffix(".gz").unwrap_or(&name);
-        let ends = |endings: &[&str]| endings.iter().any(|ending| name.ends_with(ending));
-        if ends(&[".csv", ".tsv", ".data"]) {
-            Some(Self::Delimited)
-        } else if ends(&[".parquet", ".pq"]) {
-            Some(Self::Parquet)
-        } else if ends(&[".npy", ".npz", ".safetensors"]) {
-            Some(Self::Arrays)
-        } else if ends(&[".bin"]) {
-            Some(Self::Cifar)
-        } else if name.contains("-idx") || name.contains(".idx") {
-            Some(Self::Idx)
-        } else {
-            None
-        }
-    }
-}
-
 /// Cuts the splits that a set does not bring itself.
 pub(crate) fn divide(
     name: &str,
@@ -226,13 +181,15 @@ pub(crate) fn divide(
     let labels =
         data.is_classification().then(|| data.labels().into_iter().map(|label| label as u32).collect::<Vec<u32>>());
     let cut = cut(labels.as_deref(), data.len(), validation.is_some(), test.is_some(), options)?;
-    let splits = Splits {
+    let mut splits = Splits {
         name: name.to_owned(),
         train: data.select(&cut.train),
         validation: validation.unwrap_or_else(|| data.select(&cut.validation)),
         test: test.unwrap_or_else(|| data.select(&cut.test)),
         preprocessing,
+        notes: Vec::new(),
     };
+    splits.preprocessing.targets.fit(&splits.train.targets(), &(0..splits.train.len()).collect::<Vec<_>>());
     check(&splits, options)?;
     Ok(splits)
 }

@@ -1,151 +1,163 @@
-//! Data sets in array files: `.npy`, `.npz`, `.safetensors`.
+//! From pictures and other arrays to splits.
 
 use std::path::Path;
 
-use crate::array::{Array, ArrayKind};
-use crate::error::listed;
+use crate::contents::{ArrayTargets, Arrays, Parts};
 use crate::open::{OpenOptions, Splits, divide};
-use crate::table::{Cells, Column, Table};
-use crate::{ArrayDataset, DataError, Preprocessing, Targets, Task, numpy, open_table, tensors};
+use crate::preprocessing::{InputEncoding, TargetEncoding};
+use crate::table_encoding::{encode_targets, fit_targets};
+use crate::{ArrayDataset, DataError, Preprocessing, Targets, Task, nearest};
 
-/// Names under which inputs and targets of the parts are looked for.
-const TRAIN: ([&str; 8], [&str; 7]) = (
-    ["x_train", "train_images", "train_x", "train_inputs", "x", "X", "inputs", "images"],
-    ["y_train", "train_labels", "train_y", "train_targets", "y", "labels", "targets"],
-);
-const VALIDATION: ([&str; 4], [&str; 4]) = (
-    ["x_val", "val_images", "x_validation", "validation_inputs"],
-    ["y_val", "val_labels", "y_validation", "validation_targets"],
-);
-const TEST: ([&str; 4], [&str; 4]) =
-    (["x_test", "test_images", "test_x", "test_inputs"], ["y_test", "test_labels", "test_y", "test_targets"]);
-
-/// Opens a file of arrays.
-pub(crate) fn open(name: &str, path: &Path, options: &OpenOptions) -> Result<Splits, DataError> {
-    let mut arrays = match path.extension().and_then(|extension| extension.to_str()) {
-        Some("npz") => numpy::read_archive(path)?,
-        Some("safetensors") => tensors::read(path)?,
-        _ => return open_table::open(name, single(path, numpy::read(path)?)?, None, None, options),
-    };
-    let train = pair(path, &mut arrays, &TRAIN.0, &TRAIN.1)?.ok_or_else(|| {
-        let found = format!("the arrays {}", listed(arrays.iter().map(|(name, _)| name.as_str())));
-        DataError::malformed(
-            path,
-            "",
-            found,
-            "inputs named x (or x_train, inputs, images) and targets named y (or labels)",
-        )
-    })?;
-    let validation = pair(path, &mut arrays, &VALIDATION.0, &VALIDATION.1)?;
-    let test = pair(path, &mut arrays, &TEST.0, &TEST.1)?;
-    if train.0.shape.len() <= 2 {
-        let whole = train.1.kind != ArrayKind::Floats && train.1.values.len() == train.1.rows();
-        let target = target_names(&train.1).join(",");
-        let options = OpenOptions {
-            task: options.task.or(whole.then_some(Task::Classify)),
-            target: options.target.clone().or(Some(target)),
-            ..options.clone()
-        };
-        let table = |(x, y)| columns(path, x, Some(y));
-        let validation = validation.map(table).transpose()?;
-        return open_table::open(name, table(train)?, validation, test.map(table).transpose()?, &options);
-    }
-    let (train, divisor) = dataset(path, train)?;
-    let validation = validation.map(|part| Ok::<_, DataError>(dataset(path, part)?.0)).transpose()?;
-    let test = test.map(|part| Ok::<_, DataError>(dataset(path, part)?.0)).transpose()?;
-    let mut preprocessing = Preprocessing::array(train.input_shape(), divisor, train.class_names());
-    if !train.is_classification() {
-        preprocessing.targets = crate::TargetEncoding::Values { columns: train.class_names().to_vec() };
-    }
-    divide(name, train, validation, test, preprocessing, options)
-}
-
-/// A single array as a table, the target in its last column.
-fn single(path: &Path, array: Array) -> Result<Table, DataError> {
-    if array.shape.len() != 2 || array.shape[1] < 2 {
-        let found = format!("one array of shape {:?}", array.shape);
-        let expected = "[rows, columns] with the target in the last column; or a .npz file with x and y";
-        return Err(DataError::malformed(path, "", found, expected));
-    }
-    columns(path, array, None)
-}
-
-/// Features `x0`, `x1`, ... and the targets.
-pub(crate) fn columns(path: &Path, inputs: Array, targets: Option<Array>) -> Result<Table, DataError> {
-    let rows = inputs.rows();
-    let mut table = Table { path: path.to_owned(), columns: Vec::new(), rows, first_line: 0 };
-    if rows == 0 {
-        return Err(DataError::malformed(path, "", "no rows", "at least one row"));
-    }
-    let feature = |column| format!("x{column}");
-    push_columns(&mut table, &inputs, feature)?;
-    if let Some(targets) = targets {
-        if targets.rows() != rows {
-            let found = format!("{} targets", targets.rows());
-            return Err(DataError::malformed(path, "", found, format!("one for each of {rows} rows")));
-        }
-        let names = target_names(&targets);
-        push_columns(&mut table, &targets, |column| names[column].clone())?;
-    }
-    Ok(table)
-}
-
-fn push_columns(table: &mut Table, array: &Array, name: impl Fn(usize) -> String) -> Result<(), DataError> {
-    let width = array.values.len() / array.rows().max(1);
-    for column in 0..width {
-        let values: Vec<f32> = array.values.iter().skip(column).step_by(width).copied().collect();
-        if let Some(row) = values.iter().position(|value| !value.is_finite()) {
-            return Err(DataError::NonFinite { row, feature: format!("`{}`", name(column)), value: values[row] });
-        }
-        table.columns.push(Column { name: name(column), cells: Cells::Numbers(values) });
-    }
-    Ok(())
-}
-
-fn target_names(targets: &Array) -> Vec<String> {
-    match targets.values.len() / targets.rows().max(1) {
-        1 => vec!["target".to_owned()],
-        width => (0..width).map(|column| format!("target{column}")).collect(),
-    }
-}
-
-fn pair(
+/// Fits the targets' encoding on the training part, makes rows of all parts and cuts the splits that are not there.
+pub(crate) fn open(
+    name: &str,
     path: &Path,
-    arrays: &mut Vec<(String, Array)>,
-    inputs: &[&str],
-    targets: &[&str],
-) -> Result<Option<(Array, Array)>, DataError> {
-    let mut take = |names: &[&str]| {
-        let at = names.iter().find_map(|name| arrays.iter().position(|(have, _)| have == name))?;
-        Some(arrays.remove(at))
-    };
-    match (take(inputs), take(targets)) {
-        (Some((_, x)), Some((_, y))) => Ok(Some((x, y))),
-        (None, None) => Ok(None),
-        (Some((x, _)), None) => Err(DataError::malformed(
-            path,
-            "",
-            format!("inputs `{x}` without targets"),
-            listed(targets.iter().copied()),
-        )),
-        (None, Some((y, _))) => {
-            Err(DataError::malformed(path, "", format!("targets `{y}` without inputs"), listed(inputs.iter().copied())))
+    mut parts: Parts<Arrays>,
+    notes: Vec<String>,
+    options: &OpenOptions,
+) -> Result<Splits, DataError> {
+    let train = parts.take_train(path)?;
+    if let [first, ..] = options.ignore.as_slice() {
+        let allowed = "columns of a table can be left out, and these rows are pictures or arrays".to_owned();
+        return Err(DataError::InvalidOption { option: "--ignore", value: first.clone(), allowed });
+    }
+    if let (Some((height, width)), &[.., have_height, have_width]) = (options.image_size, &train.array.shape[1..])
+        && (height, width) != (have_height, have_width)
+    {
+        let found =
+            if train.array.shape.len() > 3 { train.array.shape[2..].to_vec() } else { vec![have_height, have_width] };
+        let allowed = format!("picture files are resized; the arrays of {} are {found:?}", path.display());
+        return Err(DataError::InvalidOption { option: "--image-size", value: format!("{height}x{width}"), allowed });
+    }
+    let targets = fit(&train, options)?;
+    let (train, divisor) = encode(train, &targets)?;
+    let other = |part: Option<Arrays>| part.map(|part| Ok::<_, DataError>(encode(part, &targets)?.0)).transpose();
+    let (validation, test) = (other(parts.validation)?, other(parts.test)?);
+    let inputs = InputEncoding::Array { shape: train.input_shape().to_vec(), divisor };
+    let splits = divide(name, train, validation, test, Preprocessing { inputs, targets }, options)?;
+    Ok(Splits { notes, ..splits })
+}
+
+fn fit(train: &Arrays, options: &OpenOptions) -> Result<TargetEncoding, DataError> {
+    match &train.targets {
+        Some(ArrayTargets::Classes { names, .. }) if options.task == Some(Task::Regress) => {
+            if let Some(text) = names.iter().find(|name| number(name).is_none()) {
+                let expected = "numbers, for regression; --task classify learns classes";
+                return Err(DataError::malformed(&train.path, "labels", format!("`{text}`"), expected));
+            }
+            Ok(TargetEncoding::values(vec!["label".to_owned()]))
+        }
+        Some(ArrayTargets::Classes { names, .. }) => Ok(TargetEncoding::Classes { column: None, names: names.clone() }),
+        Some(ArrayTargets::Columns(table)) => {
+            let own = table.own_targets.as_ref();
+            let columns: Vec<String> = table.columns.iter().map(|column| column.name.clone()).collect();
+            let classes = own.is_some_and(|own| own.are_classes).then_some(Task::Classify);
+            fit_targets(table, &columns, options.task.or(classes))
+        }
+        None => Err(without_targets(&train.path)),
+    }
+}
+
+fn number(text: &str) -> Option<f32> {
+    text.parse::<f32>().ok().filter(|value| value.is_finite())
+}
+
+/// Rows with the targets that learning needs, and the divisor of the inputs.
+fn encode(part: Arrays, encoding: &TargetEncoding) -> Result<(ArrayDataset, f32), DataError> {
+    let path = part.path.clone();
+    let EncodedArrays { inputs, input_shape, targets, divisor } = EncodedArrays::of(part, encoding, true)?;
+    let targets = targets.ok_or_else(|| without_targets(&path))?;
+    let data = ArrayDataset::new(inputs, input_shape, targets).map_err(|error| error.in_file(&path))?;
+    Ok((data, divisor))
+}
+
+fn without_targets(path: &Path) -> DataError {
+    DataError::malformed(path, "", "rows without targets", "a target for each row")
+}
+
+/// Rows of a part, ready for a data set.
+pub(crate) struct EncodedArrays {
+    pub inputs: Vec<f32>,
+    pub input_shape: Vec<usize>,
+    pub targets: Option<Targets>,
+    pub divisor: f32,
+}
+
+impl EncodedArrays {
+    /// Inputs as networks take them and, where they are wanted and there, targets by a fitted encoding.
+    pub(crate) fn of(part: Arrays, encoding: &TargetEncoding, with_targets: bool) -> Result<Self, DataError> {
+        let targets = match part.targets {
+            Some(targets) if with_targets => Some(encode_array_targets(&part.path, targets, encoding)?),
+            _ => None,
+        };
+        let rows = part.array.into_rows();
+        Ok(Self { inputs: rows.values, input_shape: rows.shape, targets, divisor: rows.divisor })
+    }
+}
+
+fn encode_array_targets(path: &Path, targets: ArrayTargets, encoding: &TargetEncoding) -> Result<Targets, DataError> {
+    match (targets, encoding) {
+        (ArrayTargets::Columns(table), TargetEncoding::Classes { names, .. }) => {
+            let own = match table.columns.as_slice() {
+                [only] => only.name.clone(),
+                columns => {
+                    let found = format!("{} targets a row", columns.len());
+                    return Err(DataError::malformed(path, "", found, "one class a row, as in training"));
+                }
+            };
+            encode_targets(&table, &TargetEncoding::Classes { column: Some(own), names: names.clone() })
+        }
+        (ArrayTargets::Columns(table), values) => encode_targets(&table, values),
+        (ArrayTargets::Classes { labels, names }, TargetEncoding::Classes { names: known, .. }) => {
+            renamed(path, &labels, &names, known)
+        }
+        (ArrayTargets::Classes { labels, names }, TargetEncoding::Values { columns, .. }) => {
+            let numbers: Vec<f32> = names.iter().map(|name| number(name).unwrap_or(f32::NAN)).collect();
+            if let Some(row) = labels.iter().position(|&label| numbers[label as usize].is_nan()) {
+                let found = format!("`{}`", names[labels[row] as usize]);
+                return Err(DataError::malformed(path, format!("row {}", row + 1), found, "a number, as in training"));
+            }
+            let values = labels.iter().map(|&label| numbers[label as usize]).collect();
+            Ok(Targets::Values { values, names: columns.clone() })
         }
     }
 }
 
-fn dataset(path: &Path, (inputs, targets): (Array, Array)) -> Result<(ArrayDataset, f32), DataError> {
-    if inputs.rows() != targets.rows() {
-        let expected = format!("one for each of {} rows", inputs.rows());
-        return Err(DataError::malformed(path, "", format!("{} targets", targets.rows()), expected));
-    }
-    let targets = if targets.kind == ArrayKind::Floats {
-        Targets::Values { names: target_names(&targets), values: targets.values }
-    } else {
-        let labels = targets.into_labels(path)?;
-        let most = labels.iter().max().map_or(0, |&label| label + 1);
-        Targets::Classes { labels, names: (0..most).map(|label| label.to_string()).collect() }
+/// Labels as indices into the classes of training.
+fn renamed(path: &Path, labels: &[u32], names: &[String], known: &[String]) -> Result<Targets, DataError> {
+    let place = |name: &String| {
+        // A file may number its classes from 0, another may name the same numbers.
+        let same = |other: &&String| *other == name || number(other).is_some() && number(other) == number(name);
+        known.iter().position(|other| same(&other)).map(|at| at as u32)
     };
-    let rows = inputs.into_rows();
-    Ok((ArrayDataset::new(rows.values, rows.shape, targets)?, rows.divisor))
+    let places: Vec<Option<u32>> = names.iter().map(place).collect();
+    let labels = labels.iter().enumerate().map(|(row, &label)| {
+        places[label as usize].ok_or_else(|| {
+            let label = names[label as usize].clone();
+            DataError::UnknownLabel {
+                path: path.to_owned(),
+                place: format!("row {}", row + 1),
+                nearest: nearest(&label, known.iter().map(String::as_str)).map(str::to_owned),
+                known: crate::error::listed(known.iter().map(String::as_str)),
+                label,
+            }
+        })
+    });
+    Ok(Targets::Classes { labels: labels.collect::<Result<_, _>>()?, names: known.to_vec() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_found_by_name_or_by_number() {
+        let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let found = renamed(Path::new("p"), &[1, 0], &names(&["b", "a"]), &names(&["a", "b"])).unwrap();
+        assert_eq!(found, Targets::Classes { labels: vec![0, 1], names: names(&["a", "b"]) });
+        let found = renamed(Path::new("p"), &[0], &names(&["3"]), &names(&["3.0"])).unwrap();
+        assert_eq!(found.len(), 1);
+        let error = renamed(Path::new("p"), &[0], &names(&["c"]), &names(&["a", "b"])).unwrap_err().to_string();
+        assert!(error.starts_with("p, row 1: label `c` is not in the training set"), "{error}");
+    }
 }

@@ -1,9 +1,11 @@
 use serde::{Deserialize, Serialize};
 
+use crate::Targets;
+
 /// What was done to the inputs and targets of the training rows, so that new rows get the same.
 ///
 /// Fitted on the training split only; stored beside a model and applied by
-/// [`open_like`](crate::open_like) to the rows to be predicted.
+/// [`open_like`](crate::open_like) and its kin to the rows to be predicted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Preprocessing {
     /// Inputs.
@@ -20,6 +22,9 @@ pub enum InputEncoding {
     Table {
         /// Encoders of the feature columns, in the order of the features.
         columns: Vec<ColumnEncoder>,
+        /// Whether the user said that the first line of delimited files names the columns, or that it does not.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        header: Option<bool>,
     },
     /// Images or other arrays: `value / divisor`.
     Array {
@@ -94,7 +99,73 @@ pub enum TargetEncoding {
     Values {
         /// Columns.
         columns: Vec<String>,
+        /// Mean of each column over the training rows.
+        #[serde(default)]
+        means: Vec<f32>,
+        /// Standard deviation of each column over the training rows (divided by n), 1 for a constant column.
+        #[serde(default)]
+        deviations: Vec<f32>,
     },
+}
+
+impl TargetEncoding {
+    /// Numbers whose means and deviations are not yet known.
+    pub(crate) fn values(columns: Vec<String>) -> Self {
+        Self::Values { columns, means: Vec::new(), deviations: Vec::new() }
+    }
+
+    /// Takes means and deviations from the training rows.
+    pub(crate) fn fit(&mut self, targets: &Targets, training_rows: &[usize]) {
+        let (Self::Values { columns, means, deviations }, Targets::Values { values, .. }) = (self, targets) else {
+            return;
+        };
+        let width = columns.len();
+        (*means, *deviations) = (0..width)
+            .map(|column| mean_and_deviation(training_rows.iter().map(|row| values[row * width + column])))
+            .unzip();
+    }
+
+    /// `(value - mean) / deviation` of numbers `[rows, columns]`, row after row: a good scale to train on. Classes are
+    /// left as they are.
+    ///
+    /// ```
+    /// use kiln_data::TargetEncoding;
+    ///
+    /// let columns = vec!["price".to_string()];
+    /// let encoding = TargetEncoding::Values { columns, means: vec![10.0], deviations: vec![2.0] };
+    /// let mut values = vec![10.0, 14.0];
+    /// encoding.standardise(&mut values);
+    /// assert_eq!(values, [0.0, 2.0]);
+    /// encoding.restore(&mut values);
+    /// assert_eq!(values, [10.0, 14.0]);
+    /// ```
+    pub fn standardise(&self, values: &mut [f32]) {
+        self.for_each(values, |value, mean, deviation| (value - mean) / deviation);
+    }
+
+    /// `value * deviation + mean`: undoes [`standardise`](Self::standardise), as for predictions.
+    pub fn restore(&self, values: &mut [f32]) {
+        self.for_each(values, |value, mean, deviation| value * deviation + mean);
+    }
+
+    fn for_each(&self, values: &mut [f32], change: impl Fn(f32, f32, f32) -> f32) {
+        let Self::Values { columns, means, deviations } = self else { return };
+        for row in values.chunks_mut(columns.len().max(1)) {
+            for ((value, &mean), &deviation) in row.iter_mut().zip(means).zip(deviations) {
+                *value = change(*value, mean, deviation);
+            }
+        }
+    }
+}
+
+/// Mean and standard deviation (divided by n) of the numbers that are there; deviation 1 where all are the same.
+pub(crate) fn mean_and_deviation(values: impl Iterator<Item = f32> + Clone) -> (f32, f32) {
+    let present = || values.clone().map(f64::from).filter(|value| !value.is_nan());
+    let count = present().count().max(1) as f64;
+    let mean = present().sum::<f64>() / count;
+    let variance = present().map(|value| (value - mean).powi(2)).sum::<f64>() / count;
+    let deviation = variance.sqrt() as f32;
+    (mean as f32, if deviation.is_finite() && deviation > 0.0 { deviation } else { 1.0 })
 }
 
 impl Preprocessing {
@@ -109,7 +180,7 @@ impl Preprocessing {
     /// Shape of one row of inputs: `[features]` or `[channels, height, width]`.
     pub fn input_shape(&self) -> Vec<usize> {
         match &self.inputs {
-            InputEncoding::Table { columns } => vec![columns.iter().map(ColumnEncoder::width).sum()],
+            InputEncoding::Table { columns, .. } => vec![columns.iter().map(ColumnEncoder::width).sum()],
             InputEncoding::Array { shape, .. } => shape.clone(),
         }
     }
@@ -118,7 +189,7 @@ impl Preprocessing {
     pub fn class_names(&self) -> &[String] {
         match &self.targets {
             TargetEncoding::Classes { names, .. } => names,
-            TargetEncoding::Values { columns } => columns,
+            TargetEncoding::Values { columns, .. } => columns,
         }
     }
 }

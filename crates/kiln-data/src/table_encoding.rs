@@ -1,11 +1,14 @@
 //! From the columns of a table to features and targets, by encoders fitted on training rows.
 
+use std::collections::HashMap;
+
 use rayon::prelude::*;
 
 use crate::error::listed;
-use crate::preprocessing::{ColumnEncoder, InputEncoding, TargetEncoding};
-use crate::table::{Cells, Column, MISSING, Table};
-use crate::{DataError, Preprocessing, Targets, Task, nearest};
+use crate::open::OpenOptions;
+use crate::preprocessing::{ColumnEncoder, InputEncoding, TargetEncoding, mean_and_deviation};
+use crate::table::{Cells, Column, MISSING, Table, number_text};
+use crate::{DataError, Targets, Task, nearest};
 
 /// At most this many levels of a feature column become one-hot features.
 const MAX_ONE_HOT: usize = 1000;
@@ -31,7 +34,7 @@ pub(crate) fn fit_targets(table: &Table, columns: &[String], task: Option<Task>)
         (Cells::Text { codes, levels }, Some(Task::Regress)) => {
             let row = codes.iter().position(|&code| code != MISSING).unwrap_or(0);
             let found = levels.first().map_or_else(|| "text".to_owned(), |level| format!("`{level}`"));
-            Err(DataError::malformed(&table.path, table.place(row, name), found, "a number, for regression"))
+            Err(table.malformed(row, name, found, "a number, for regression"))
         }
         (Cells::Numbers(_), Some(Task::Regress)) => values(table, columns),
         (Cells::Numbers(values_of), task) => {
@@ -42,11 +45,11 @@ pub(crate) fn fit_targets(table: &Table, columns: &[String], task: Option<Task>)
             match task {
                 Some(_) if !whole || distinct.len() > 1 << 16 => {
                     let found = format!("{} different numbers", distinct.len());
-                    let expected = "text or whole numbers, for classes";
+                    let expected = "text or whole numbers for classes; --task regress predicts the number";
                     Err(DataError::malformed(&table.path, format!("column {name}"), found, expected))
                 }
                 None if !whole || distinct.len() > MAX_WHOLE_CLASSES => values(table, columns),
-                _ => classes(name, distinct.into_iter().map(|value| format!("{}", value as i64)).collect()),
+                _ => classes(name, distinct.into_iter().map(number_text).collect()),
             }
         }
     }
@@ -63,7 +66,7 @@ fn values(table: &Table, columns: &[String]) -> Result<TargetEncoding, DataError
             return Err(DataError::malformed(&table.path, format!("column {name}"), found, "numbers, for regression"));
         }
     }
-    Ok(TargetEncoding::Values { columns: columns.to_vec() })
+    Ok(TargetEncoding::values(columns.to_vec()))
 }
 
 /// Fits encoders of all columns that are not targets on the given rows.
@@ -71,11 +74,11 @@ pub(crate) fn fit_inputs(
     table: &Table,
     targets: &TargetEncoding,
     training_rows: &[usize],
-    standardise: bool,
+    options: &OpenOptions,
 ) -> Result<InputEncoding, DataError> {
     let is_target = |name: &str| match targets {
         TargetEncoding::Classes { column, .. } => column.as_deref() == Some(name),
-        TargetEncoding::Values { columns } => columns.iter().any(|column| column == name),
+        TargetEncoding::Values { columns, .. } => columns.iter().any(|column| column == name),
     };
     let features: Vec<&Column> = table.columns.iter().filter(|column| !is_target(&column.name)).collect();
     if features.is_empty() {
@@ -83,22 +86,17 @@ pub(crate) fn fit_inputs(
         return Err(DataError::malformed(&table.path, "", found, "at least one feature column"));
     }
     let columns: Vec<_> =
-        features.par_iter().map(|column| fit_column(table, column, training_rows, standardise)).collect();
+        features.par_iter().map(|column| fit_column(table, column, training_rows, options.standardise)).collect();
     // The first failure in the table's order, whichever came first in time.
-    Ok(InputEncoding::Table { columns: columns.into_iter().collect::<Result<_, _>>()? })
+    Ok(InputEncoding::Table { columns: columns.into_iter().collect::<Result<_, _>>()?, header: options.header })
 }
 
 fn fit_column(table: &Table, column: &Column, rows: &[usize], standardise: bool) -> Result<ColumnEncoder, DataError> {
     let name = column.name.clone();
     match &column.cells {
         Cells::Numbers(values) => {
-            let present = || rows.iter().map(|&row| f64::from(values[row])).filter(|value| !value.is_nan());
-            let count = present().count().max(1) as f64;
-            let mean = present().sum::<f64>() / count;
-            let variance = present().map(|value| (value - mean).powi(2)).sum::<f64>() / count;
-            let deviation = variance.sqrt() as f32;
-            let deviation = if deviation.is_finite() && deviation > 0.0 { deviation } else { 1.0 };
-            Ok(ColumnEncoder::Number { name, mean: mean as f32, deviation, standardise })
+            let (mean, deviation) = mean_and_deviation(rows.iter().map(|&row| values[row]));
+            Ok(ColumnEncoder::Number { name, mean, deviation, standardise })
         }
         Cells::Text { codes, levels } => {
             let mut seen = vec![false; levels.len()];
@@ -109,7 +107,8 @@ fn fit_column(table: &Table, column: &Column, rows: &[usize], standardise: bool)
                 levels.iter().zip(seen).filter(|(_, seen)| *seen).map(|(level, _)| level.clone()).collect();
             if levels.len() > MAX_ONE_HOT {
                 let found = format!("{} different texts, such as `{}`", levels.len(), levels[0]);
-                let expected = format!("numbers, or at most {MAX_ONE_HOT} categories; leave the column out");
+                let expected =
+                    format!("numbers, or at most {MAX_ONE_HOT} categories; leave it out with --ignore {name}");
                 return Err(DataError::malformed(&table.path, format!("column {name}"), found, expected));
             }
             // A column whose training rows are all missing carries nothing, but keeps its place.
@@ -156,6 +155,37 @@ enum Source<'t> {
         features: Vec<Option<usize>>,
         width: usize,
     },
+    /// Feature of each row.
+    NumberedCategory {
+        features: Vec<Option<usize>>,
+        width: usize,
+    },
+}
+
+/// Labels that are numbers, by their values: `1` is `1.0` and `01`.
+struct Numbered(HashMap<u32, usize>);
+
+impl Numbered {
+    fn new(labels: &[String]) -> Self {
+        let numbers = labels.iter().enumerate().rev().filter_map(|(place, label)| {
+            let value = label.parse::<f32>().ok().filter(|value| value.is_finite())?;
+            Some((Self::key(value), place))
+        });
+        Self(numbers.collect())
+    }
+
+    fn key(value: f32) -> u32 {
+        // Both zeros are one number.
+        (value + 0.0).to_bits()
+    }
+
+    fn place(&self, value: f32) -> Option<usize> {
+        self.0.get(&Self::key(value)).copied()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
 }
 
 impl<'t> Source<'t> {
@@ -173,23 +203,25 @@ impl<'t> Source<'t> {
                 let features = have.iter().map(|level| levels.binary_search(level).ok()).collect();
                 Ok(Self::Category { codes, features, width: levels.len() })
             }
-            // All cells are missing, which reads as numbers.
+            // Missing cells, and labels such as 1 and 2 where the rows with other labels are elsewhere.
             (ColumnEncoder::Category { levels, .. }, Cells::Numbers(values)) => {
+                let by_number = Numbered::new(levels);
                 match values.iter().position(|value| !value.is_nan()) {
-                    None => Ok(Self::Category { codes: &[], features: Vec::new(), width: levels.len() }),
-                    Some(row) => Err(DataError::malformed(
-                        &table.path,
-                        table.place(row, &column.name),
-                        values[row].to_string(),
-                        format!("a category, as in training: {}", listed(levels.iter().map(String::as_str))),
-                    )),
+                    Some(row) if by_number.is_empty() => {
+                        let expected =
+                            format!("a category, as in training: {}", listed(levels.iter().map(String::as_str)));
+                        Err(table.malformed(row, &column.name, number_text(values[row]), &expected))
+                    }
+                    _ => {
+                        let features = values.iter().map(|&value| by_number.place(value)).collect();
+                        Ok(Self::NumberedCategory { features, width: levels.len() })
+                    }
                 }
             }
             (ColumnEncoder::Number { .. }, Cells::Text { codes, levels }) => {
                 let row = codes.iter().position(|&code| code != MISSING).unwrap_or(0);
                 let found = codes.get(row).and_then(|&code| levels.get(code as usize)).map_or("", String::as_str);
-                let place = table.place(row, &column.name);
-                Err(DataError::malformed(&table.path, place, format!("`{found}`"), "a number, as in training"))
+                Err(table.malformed(row, &column.name, format!("`{found}`"), "a number, as in training"))
             }
         }
     }
@@ -209,6 +241,12 @@ impl<'t> Source<'t> {
                 }
                 *width
             }
+            Self::NumberedCategory { features: places, width } => {
+                if let Some(place) = places[row] {
+                    features[place] = 1.0;
+                }
+                *width
+            }
         }
     }
 }
@@ -221,16 +259,17 @@ pub(crate) fn encode_targets(table: &Table, encoding: &TargetEncoding) -> Result
     match encoding {
         TargetEncoding::Classes { column, names } => {
             let column = table.column(column.as_deref().unwrap_or_default())?;
+            let by_name: HashMap<&str, u32> = names.iter().map(String::as_str).zip(0..).collect();
+            let by_number = Numbered::new(names);
             let labels: Result<Vec<u32>, DataError> = (0..table.rows)
                 .map(|row| {
-                    let label = label_text(&column.cells, row);
-                    let place = || table.place(row, &column.name);
-                    let label = label.ok_or_else(|| {
-                        DataError::malformed(&table.path, place(), "a missing target", "a class in every row")
+                    let label = column.cells.text(row).ok_or_else(|| {
+                        table.malformed(row, &column.name, "a missing target", "a class in every row")
                     })?;
-                    position(names, &label).ok_or_else(|| DataError::UnknownLabel {
-                        path: table.path.clone(),
-                        place: place(),
+                    let number = || by_number.place(label.parse().ok()?).map(|place| place as u32);
+                    by_name.get(&*label).copied().or_else(number).ok_or_else(|| DataError::UnknownLabel {
+                        path: table.file(row).to_owned(),
+                        place: table.place(row, &column.name),
                         nearest: nearest(&label, names.iter().map(String::as_str)).map(str::to_owned),
                         known: listed(names.iter().map(String::as_str)),
                         label: label.into_owned(),
@@ -239,7 +278,7 @@ pub(crate) fn encode_targets(table: &Table, encoding: &TargetEncoding) -> Result
                 .collect();
             Ok(Targets::Classes { labels: labels?, names: names.clone() })
         }
-        TargetEncoding::Values { columns } => {
+        TargetEncoding::Values { columns, .. } => {
             let cells: Vec<&[f32]> = columns
                 .iter()
                 .map(|name| match &table.column(name)?.cells {
@@ -254,9 +293,7 @@ pub(crate) fn encode_targets(table: &Table, encoding: &TargetEncoding) -> Result
             for row in 0..table.rows {
                 for (column, cells) in columns.iter().zip(&cells) {
                     if cells[row].is_nan() {
-                        let expected = "a number in every row";
-                        let place = table.place(row, column);
-                        return Err(DataError::malformed(&table.path, place, "a missing target", expected));
+                        return Err(table.malformed(row, column, "a missing target", "a number in every row"));
                     }
                     values.push(cells[row]);
                 }
@@ -266,33 +303,10 @@ pub(crate) fn encode_targets(table: &Table, encoding: &TargetEncoding) -> Result
     }
 }
 
-fn label_text(cells: &Cells, row: usize) -> Option<std::borrow::Cow<'_, str>> {
-    match cells {
-        Cells::Text { codes, levels } => levels.get(codes[row] as usize).map(|level| level.as_str().into()),
-        Cells::Numbers(values) if values[row].is_nan() => None,
-        Cells::Numbers(values) if values[row].fract() == 0.0 && values[row].abs() < 1e7 => {
-            Some((values[row] as i64).to_string().into())
-        }
-        Cells::Numbers(values) => Some(values[row].to_string().into()),
+/// Columns that the targets stand in.
+pub(crate) fn target_columns(encoding: &TargetEncoding) -> Vec<String> {
+    match encoding {
+        TargetEncoding::Classes { column, .. } => column.iter().cloned().collect(),
+        TargetEncoding::Values { columns, .. } => columns.clone(),
     }
-}
-
-/// Class names are sorted as text or as numbers; a handful is searched from the front.
-fn position(names: &[String], label: &str) -> Option<u32> {
-    let found = if names.len() > 16 && names.is_sorted() {
-        names.binary_search_by(|name| name.as_str().cmp(label)).ok()
-    } else {
-        names.iter().position(|name| name == label)
-    };
-    found.map(|at| at as u32)
-}
-
-/// Targets of new rows, where the table has the target columns.
-pub(crate) fn targets_if_there(table: &Table, preprocessing: &Preprocessing) -> Result<Option<Targets>, DataError> {
-    let has = |name: &str| table.columns.iter().any(|column| column.name == name);
-    let there = match &preprocessing.targets {
-        TargetEncoding::Classes { column, .. } => column.as_deref().is_some_and(has),
-        TargetEncoding::Values { columns } => columns.iter().all(|column| has(column)),
-    };
-    there.then(|| encode_targets(table, &preprocessing.targets)).transpose()
 }

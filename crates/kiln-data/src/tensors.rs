@@ -5,13 +5,13 @@ use std::path::Path;
 use safetensors::{Dtype, SafeTensors};
 
 use crate::DataError;
-use crate::array::{Array, ArrayKind, num_values};
+use crate::array::{Array, ArrayKind, half, num_values};
 
 /// Reads all arrays of a `.safetensors` file, sorted by name.
 ///
 /// # Errors
 /// [`DataError::Io`], or [`DataError::Malformed`] for a damaged or truncated file or a type of values that is not
-/// read (16-bit floats other than bfloat16, 8-bit floats).
+/// read (8-bit floats and smaller ones, complex numbers).
 pub fn read(path: &Path) -> Result<Vec<(String, Array)>, DataError> {
     let bytes = std::fs::read(path).map_err(|source| DataError::io(path, source))?;
     parse(path, &bytes)
@@ -44,6 +44,10 @@ pub fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<(String, Array)>, DataErro
         let (values, kind) = match tensor.dtype() {
             Dtype::F32 => (cast!(f32, 4), ArrayKind::Floats),
             Dtype::F64 => (cast!(f64, 8), ArrayKind::Floats),
+            Dtype::F16 => {
+                let widen = |bytes: &[u8]| half(u16::from_le_bytes([bytes[0], bytes[1]]));
+                (data.chunks_exact(2).map(widen).collect(), ArrayKind::Floats)
+            }
             Dtype::BF16 => {
                 let widen = |bytes: &[u8]| f32::from_bits(u32::from(u16::from_le_bytes([bytes[0], bytes[1]])) << 16);
                 (data.chunks_exact(2).map(widen).collect(), ArrayKind::Floats)
@@ -58,7 +62,7 @@ pub fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<(String, Array)>, DataErro
             Dtype::U32 => (cast!(u32, 4), ArrayKind::Integers),
             Dtype::U64 => (cast!(u64, 8), ArrayKind::Integers),
             other => {
-                let expected = "F32, F64, BF16, BOOL, or whole numbers of 8 to 64 bits";
+                let expected = "F16, BF16, F32, F64, BOOL, or whole numbers of 8 to 64 bits";
                 return Err(DataError::malformed(path, format!("array {name}"), format!("type {other:?}"), expected));
             }
         };
@@ -81,6 +85,11 @@ mod tests {
         let arrays = parse(Path::new("s"), &bytes).unwrap();
         assert_eq!(arrays[0].0, "x");
         assert_eq!(arrays[0].1.values, vec![1.5, -2.0]);
+        for (kind, bits) in [(Dtype::F16, [0x00, 0x3e]), (Dtype::BF16, [0xc0, 0x3f])] {
+            let view = TensorView::new(kind, vec![1], &bits).unwrap();
+            let bytes = safetensors::serialize([("x", view)], None).unwrap();
+            assert_eq!(parse(Path::new("s"), &bytes).unwrap()[0].1.values, vec![1.5]);
+        }
         assert!((0..bytes.len()).all(|length| parse(Path::new("s"), &bytes[..length]).is_err()));
     }
 }

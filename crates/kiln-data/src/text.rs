@@ -221,7 +221,7 @@ impl Corpus {
                 .collect();
             return Self::read(&paths?, options);
         }
-        let path = crate::open::locate(source, dir)?;
+        let path = crate::source::locate(source, dir)?;
         if !path.is_dir() {
             return Self::read(&[path], options);
         }

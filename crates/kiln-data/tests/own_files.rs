@@ -38,7 +38,7 @@ fn a_table_becomes_standardised_numbers_and_one_hot_groups() {
         toml::from_str::<kiln_data::Preprocessing>(&toml::to_string(&splits.preprocessing).unwrap()).unwrap(),
         splits.preprocessing
     );
-    let InputEncoding::Table { columns } = &splits.preprocessing.inputs else { panic!("a table") };
+    let InputEncoding::Table { columns, .. } = &splits.preprocessing.inputs else { panic!("a table") };
     assert!(matches!(&columns[0], ColumnEncoder::Number { mean, .. } if (3.0..6.0).contains(mean)));
 }
 
@@ -54,7 +54,7 @@ fn new_rows_get_what_the_training_rows_got() {
     let splits = open("own", &dir, &OpenOptions::default()).unwrap();
     let like = |name: &str| open_like(&folder.path().join(name).display().to_string(), &dir, &splits.preprocessing);
     let (new, has_targets) = like("new.csv").unwrap();
-    let InputEncoding::Table { columns } = &splits.preprocessing.inputs else { panic!("a table") };
+    let InputEncoding::Table { columns, .. } = &splits.preprocessing.inputs else { panic!("a table") };
     let ColumnEncoder::Number { mean, deviation, .. } = &columns[0] else { panic!("a number") };
     assert_eq!(new.row(0), [(4.0 - mean) / deviation, 0.0, 1.0]);
     assert_eq!(new.row(1), [0.0, 0.0, 0.0]);
@@ -126,7 +126,7 @@ fn arrays_are_read_with_the_parts_that_they_bring() {
     let arrays = [("x", view(Dtype::F32, vec![12, 2], &nan)), ("y", view(Dtype::I64, vec![12], &y))];
     std::fs::write(&path, safetensors::serialize(arrays, None).unwrap()).unwrap();
     let message = open(&source, &dir, &OpenOptions::default()).unwrap_err().to_string();
-    assert!(message.contains("row 11, feature `x1`: NaN is not a finite number"), "{message}");
+    assert!(message.contains("arrays.safetensors, row 12, feature `x1`: NaN is not a finite number"), "{message}");
 }
 
 fn write_parquet(path: &Path, rows: usize) {

@@ -3,13 +3,18 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use kiln_data::{ArrayDataset, DataDir, OpenOptions, SplitOptions, catalogue, open, open_like};
+use kiln_data::{
+    ArrayDataset, DataDir, OpenOptions, SplitOptions, catalogue, is_same_source, open_like, open_test_like,
+};
 use kiln_lab::plot::{HeatMap, Plot};
+use kiln_lab::store::{self, Runs};
 use kiln_lab::train::{Evaluation, SavedModel, predict_probabilities};
-use kiln_lab::{LabError, Table, device, store};
+use kiln_lab::{LabError, Status, Table, device};
+use serde_json::Value;
 
 use crate::cli::Global;
 use crate::failure::{CommandResult, Failure};
+use crate::output;
 
 /// Which model, on what.
 #[derive(Debug, clap::Args)]
@@ -18,21 +23,29 @@ use crate::failure::{CommandResult, Failure};
 pub struct EvaluateArgs {
     #[command(flatten)]
     model: ModelArgs,
-    /// Name of a data set (its test rows are used), or a file or folder of your own (all rows are used)
+    /// The data of the training or a known data set (the test rows are used), or another file or folder (all rows)
     #[arg(value_name = "DATA")]
     data: String,
-    /// Where the picture of the confusion matrix goes, as SVG and PNG [default: the model's folder]
-    #[arg(long, value_name = "FILE")]
+    /// File for the picture of the confusion matrix, ending in .svg or .png [default: confusion.png in the model's folder]
+    #[arg(long, value_name = "FILE", value_parser = picture_file)]
     picture: Option<PathBuf>,
     /// Device to compute on
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     device: String,
 }
 
+fn picture_file(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    match path.extension().and_then(|ending| ending.to_str()) {
+        Some("svg" | "png") => Ok(path),
+        _ => Err("the name must end in .svg or .png".into()),
+    }
+}
+
 /// Which trained model.
 #[derive(Debug, clap::Args)]
 pub struct ModelArgs {
-    /// Folder of a trained model or its model.toml, or the name of a run; `train` is the newest training
+    /// Folder of a trained model or its model.toml, or the name of a run; `train` is the newest finished training
     #[arg(value_name = "MODEL")]
     model: String,
     /// Folder with the runs
@@ -42,9 +55,30 @@ pub struct ModelArgs {
 
 impl ModelArgs {
     /// Folder of the model, or its description.
-    pub fn path(&self) -> Result<PathBuf, LabError> {
+    ///
+    /// A bare word is a folder of that name where it holds a model, else the newest finished run of that name.
+    pub fn path(&self) -> Result<PathBuf, Failure> {
         let path = PathBuf::from(&self.model);
-        if path.exists() { Ok(path) } else { store::find(&self.out, &self.model) }
+        let holds_model = |folder: &std::path::Path| folder.join(SavedModel::DESCRIPTION).is_file();
+        let is_bare = path.components().count() == 1 && path.extension().is_none();
+        if path.is_file() || holds_model(&path) || (path.exists() && !is_bare) {
+            return Ok(path);
+        }
+        let runs = Runs::list(&self.out)?.runs;
+        let named = || runs.iter().filter(|run| run.name() == self.model || run.manifest.method == self.model);
+        let is_finished = |run: &&store::StoredRun| run.manifest.status == Status::Finished && holds_model(&run.folder);
+        if let Some(run) = named().find(is_finished) {
+            return Ok(run.folder.clone());
+        }
+        match named().next() {
+            Some(run) => Err(Failure::Failed(format!(
+                "the run {} has no model: it is {}. `kiln resume {}` goes on with it",
+                run.folder.display(),
+                run.manifest.status,
+                run.name()
+            ))),
+            None => Ok(store::find(&self.out, &self.model)?),
+        }
     }
 }
 
@@ -53,33 +87,64 @@ pub fn run(args: EvaluateArgs, global: &Global) -> CommandResult {
     let device = device::parse(&args.device)?;
     let path = args.model.path()?;
     let (model, network) = SavedModel::load(&path, &device)?;
-    let (rows, judged) = new_rows(&model, &args.data, &global.data())?;
-    if !judged {
-        return Err(Failure::usage(format!("{}: the rows have no classes to judge by", args.data)));
-    }
-    let evaluation = Evaluation::new(&predict_probabilities(&network, &rows, &device), &rows.labels());
-    let picture = args.picture.unwrap_or_else(|| SavedModel::folder(&path).join("confusion.png"));
-    confusion(&evaluation, rows.class_names()).write(&picture)?;
+    let rows = Rows::new(&model, &args.data, &global.data())?;
+    let evaluation = Evaluation::new(&predict_probabilities(&network, &rows.data, &device), &rows.data.labels());
     if global.json {
-        println!("{}", serde_json::to_string(&evaluation).map_err(LabError::method)?);
+        output::print_line(&document(&evaluation, &model, &rows)?.to_string())?;
     } else {
-        println!("{}", table(&evaluation, &model, &args.data).terminal());
-        println!("confusion matrix: {}", picture.display());
+        output::print_line(&table(&evaluation, &model, &args.data, &rows).terminal())?;
+    }
+    let picture = args.picture.unwrap_or_else(|| SavedModel::folder(&path).join("confusion.png"));
+    match confusion(&evaluation, rows.data.class_names()).write(&picture) {
+        Ok(()) if global.json => {}
+        Ok(()) => output::print_line(&format!("confusion matrix: {}", picture.display()))?,
+        // The figures are what was asked for, and they are printed.
+        Err(error) => tracing::warn!("the picture of the confusion matrix was not written: {error}"),
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Rows to judge the model by, and whether they have their classes: the test rows of the set that it was trained on and of
-/// every known set, all rows of another file.
-fn new_rows(model: &SavedModel, data: &str, dir: &DataDir) -> Result<(ArrayDataset, bool), Failure> {
-    if data == model.training.data || catalogue::find(data).is_some() {
-        Ok((test_rows(model, data, dir)?, true))
-    } else {
-        Ok(open_like(data, dir, &model.preprocessing)?)
+/// Rows to judge the model by.
+struct Rows {
+    data: ArrayDataset,
+    /// Whether they are those that the training kept for the test, or everything that the source has.
+    are_test_rows: bool,
+    /// Whether the data of the training is no longer what it was.
+    have_changed: bool,
+}
+
+impl Rows {
+    /// The test rows of the set that the model was trained on and of every known set, all rows of another file.
+    fn new(model: &SavedModel, source: &str, dir: &DataDir) -> Result<Self, Failure> {
+        let is_trained_on = is_same_source(source, &model.training.data, dir);
+        if !is_trained_on && catalogue::find(source).is_none() {
+            let (data, judged) = open_like(source, dir, &model.preprocessing)?;
+            if !judged || !data.is_classification() {
+                return Err(Failure::usage(format!("{source}: the rows have no classes to judge by")));
+            }
+            return Ok(Self { data, are_test_rows: false, have_changed: false });
+        }
+        let data = test_rows(model, source, dir)?;
+        if !data.is_classification() {
+            return Err(Failure::usage(format!("{source}: the rows have no classes to judge by")));
+        }
+        let now = if is_trained_on { kiln_data::fingerprint(source, dir)? } else { None };
+        let have_changed = now.is_some() && model.data_sha256.is_some() && now != model.data_sha256;
+        if have_changed {
+            tracing::warn!(
+                "{source} has changed since the training: some of these test rows may have been training rows"
+            );
+        }
+        Ok(Self { data, are_test_rows: true, have_changed })
+    }
+
+    fn describe(&self) -> String {
+        let rows = self.data.len();
+        if self.are_test_rows { format!("{rows} test rows") } else { format!("all {rows} rows") }
     }
 }
 
-/// The rows of `data` that a training with the model's settings would keep for the test.
+/// The rows of `data` that a training with the model's settings would keep for the test, as the model sees them.
 pub fn test_rows(model: &SavedModel, data: &str, dir: &DataDir) -> Result<ArrayDataset, Failure> {
     let training = &model.training;
     let split = SplitOptions {
@@ -88,25 +153,26 @@ pub fn test_rows(model: &SavedModel, data: &str, dir: &DataDir) -> Result<ArrayD
         seed: training.seed,
         ..Default::default()
     };
-    let target = if data == training.data { training.target.clone() } else { None };
-    let splits = open(data, dir, &OpenOptions { target, split, ..Default::default() })?;
-    if splits.preprocessing.input_shape() != model.preprocessing.input_shape()
-        || splits.preprocessing.class_names() != model.preprocessing.class_names()
-    {
-        return Err(Failure::usage(format!(
-            "{data} has rows of shape {:?} with {} classes, and the model takes {:?} with {}",
-            splits.preprocessing.input_shape(),
-            splits.preprocessing.class_names().len(),
-            model.preprocessing.input_shape(),
-            model.preprocessing.class_names().len(),
-        )));
-    }
-    Ok(splits.test)
+    let options = OpenOptions { split, ..Default::default() };
+    Ok(open_test_like(data, dir, &model.preprocessing, &options)?)
 }
 
-fn table(evaluation: &Evaluation, model: &SavedModel, data: &str) -> Table {
-    let mut table =
-        Table::new(format!("{} on {data}, {} rows", model.training.model, evaluation.examples), ["figure", "value"]);
+/// The figures as JSON, without those that judge probabilities where the model gives none.
+fn document(evaluation: &Evaluation, model: &SavedModel, rows: &Rows) -> Result<Value, LabError> {
+    let mut document = serde_json::to_value(evaluation).map_err(LabError::method)?;
+    if let Value::Object(figures) = &mut document {
+        if !model.gives_probabilities() {
+            figures.retain(|name, _| !matches!(name.as_str(), "log_loss" | "brier" | "calibration_error"));
+        }
+        figures.insert("rows_used".into(), if rows.are_test_rows { "test".into() } else { "all".into() });
+        figures.insert("data_changed".into(), rows.have_changed.into());
+    }
+    Ok(document)
+}
+
+fn table(evaluation: &Evaluation, model: &SavedModel, data: &str, rows: &Rows) -> Table {
+    let title = format!("{} on {data}, {}", model.training.model, rows.describe());
+    let mut table = Table::new(title, ["figure", "value"]);
     let mut add = |name: &str, value: f64| table.push([name.to_string(), format!("{value:.4}")]);
     add("accuracy", evaluation.accuracy);
     add("macro-F1", evaluation.macro_f1);

@@ -1,17 +1,17 @@
 //! `kiln predict`: classes of new rows.
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use kiln_data::{catalogue, open_like};
+use kiln_data::{catalogue, open_inputs_like};
 use kiln_lab::train::{SavedModel, predict_probabilities, predict_scores};
-use kiln_lab::{LabError, device, write_whole};
+use kiln_lab::{device, write_whole};
 use serde_json::{Map, Value, json};
 
 use super::evaluate::{ModelArgs, test_rows};
 use crate::cli::Global;
 use crate::failure::CommandResult;
+use crate::output;
 
 /// Which model, for what.
 #[derive(Debug, clap::Args)]
@@ -48,7 +48,7 @@ pub fn run(args: PredictArgs, global: &Global) -> CommandResult {
     let (model, network) = SavedModel::load(&args.model.path()?, &device)?;
     let rows = match catalogue::find(&args.data) {
         Some(_) => test_rows(&model, &args.data, &global.data())?,
-        None => open_like(&args.data, &global.data(), &model.preprocessing)?.0,
+        None => open_inputs_like(&args.data, &global.data(), &model.preprocessing)?,
     };
     let (kind, figures) = if model.gives_probabilities() {
         ("probability", predict_probabilities(&network, &rows, &device))
@@ -62,7 +62,7 @@ pub fn run(args: PredictArgs, global: &Global) -> CommandResult {
     };
     match &args.to {
         Some(path) => write_whole(path, text.as_bytes())?,
-        None => print(&text)?,
+        None => output::print(&text)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -93,16 +93,6 @@ fn likeliest(row: &[f64]) -> usize {
 
 fn quoted(text: &str) -> String {
     if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_string() }
-}
-
-/// A reader that has seen enough closes the pipe; that is no failure.
-fn print(text: &str) -> Result<(), LabError> {
-    match std::io::stdout().lock().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(LabError::io("write", "standard output", error))
-        }
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]

@@ -166,6 +166,7 @@ fn perform(config: &TrainConfig, run: &mut Run) -> Result<Summary, Failure> {
 
     let model = SavedModel {
         kiln: env!("CARGO_PKG_VERSION").to_string(),
+        data_sha256: kiln_data::fingerprint(&config.data, run.data())?,
         training: config.clone(),
         network: network_config,
         preprocessing: splits.preprocessing.clone(),

@@ -164,7 +164,7 @@ fn a_model_that_does_not_fit_is_refused() {
     session.file("zebra.csv", "a,b,y\n1,2,zebra\n");
     refused("predict train fewer.csv", 2, "fewer.csv: no column `b`");
     refused("evaluate train zebra.csv", 1, "zebra.csv, line 2, column y: label `zebra` is not in the training set");
-    refused("evaluate train wine", 2, "wine has rows of shape [13] with 3 classes");
+    refused("evaluate train wine", 2, "wine.csv: no column `a`");
     refused("predict nothing own.csv", 2, "unknown run `nothing`");
 
     let weights = std::fs::read(run.join("model.safetensors")).unwrap();

@@ -18,6 +18,9 @@ use crate::{LabError, write_whole};
 pub struct SavedModel {
     /// Version of kiln that wrote it.
     pub kiln: String,
+    /// SHA-256 of the data at the training, where it lay in files; see [`kiln_data::fingerprint`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_sha256: Option<String>,
     /// How it was trained.
     pub training: TrainConfig,
     /// The network.

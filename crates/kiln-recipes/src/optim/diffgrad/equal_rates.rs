@@ -33,8 +33,8 @@ pub(super) fn run(comparison: &Comparison<'_>, learning_rate: f64, run: &mut Run
         run.plot(&comparison.id("friction"), &friction_histogram(comparison, first))?;
     }
     let starved = format!(
-        "a rate of {learning_rate} starves AdaDelta, whose own is 1, and AdaGrad, whose own is 0.01; the place with a rate \
-         chosen for each is the fair one"
+        "a rate of {learning_rate} starves AdaDelta, whose own is 1, and AdaGrad and SGDM, whose own are 0.01 and more; the \
+         place with a rate chosen for each is the fair one"
     );
     Ok(vec![
         accuracy(comparison, &results),
@@ -72,11 +72,12 @@ fn train_loss(comparison: &Comparison<'_>, results: &Results) -> Finding {
 /// Whether the friction does anything but halve the rate.
 fn friction(comparison: &Comparison<'_>, runs: &[&Trained]) -> Finding {
     let last = |trained: &Trained| trained.friction.last().map_or(f64::NAN, |record| record.stats.share_near_half);
-    let course = runs.first().map_or(&[][..], |trained| &trained.friction).iter().map(|record| {
-        let FrictionAt { step, stats, .. } = record;
-        format!("step {step} mean {:.4}, 90th percentile {:.4}", stats.mean, stats.p90)
-    });
     let claim = "share of coordinates with a friction coefficient below 0.505 at the end, at equal rates";
+    let course =
+        runs.first().map_or_else(Vec::new, |trained| landmarks(comparison, trained)).into_iter().map(|record| {
+            let FrictionAt { step, stats, .. } = record;
+            format!("step {step} mean {:.4}, 90th percentile {:.4}", stats.mean, stats.p90)
+        });
     let course = course.collect::<Vec<_>>().join("; ");
     Finding::new(comparison.id("friction"), comparison.statement(claim))
         .measured(summary(runs, last))
@@ -115,24 +116,27 @@ fn friction_table(comparison: &Comparison<'_>, trained: &Trained) -> Table {
     table
 }
 
-/// Shares of coordinates over `xi`: at the first step that compares two gradients, and at the ends of the first and the last
-/// epoch.
+/// The first step that compares two gradients, and the ends of the first and of the last epoch.
+fn landmarks<'a>(comparison: &Comparison<'_>, trained: &'a Trained) -> Vec<&'a FrictionAt> {
+    let (records, first_epoch) = (&trained.friction, comparison.steps_per_epoch());
+    let last = records.len().saturating_sub(1);
+    let wanted = |at: usize| at == 0 || at == last || records[at].step == first_epoch;
+    records.iter().enumerate().filter(|(at, _)| wanted(*at)).map(|(_, record)| record).collect()
+}
+
+/// Shares of coordinates over `xi`, early and late in the training.
 fn friction_histogram(comparison: &Comparison<'_>, trained: &Trained) -> Plot {
     /// Bins of 0.001 that make one of the picture's.
-    const WIDTH: usize = 10;
+    const WIDTH: usize = 2;
     let title = format!("diffGrad's friction coefficients, {}, {}", comparison.place, comparison.images.name());
     let plot = Plot::line(title, "xi", "share of coordinates").log_y();
-    let records = &trained.friction;
     let steps_per_epoch = comparison.steps_per_epoch();
-    let shown = records
-        .iter()
-        .enumerate()
-        .filter(|(at, record)| *at == 0 || record.step == steps_per_epoch || at + 1 == records.len());
-    shown.fold(plot, |plot, (_, record)| {
+    landmarks(comparison, trained).into_iter().fold(plot, |plot, record| {
         let total = record.counts.iter().sum::<u64>().max(1) as f64;
-        let points = record.counts.chunks(WIDTH).enumerate().map(|(bin, counts)| {
+        let bins = record.counts.chunks(WIDTH).map(|counts| counts.iter().sum::<u64>()).enumerate();
+        let points = bins.filter(|(_, count)| *count > 0).map(|(bin, count)| {
             let centre = 0.5 + (bin as f64 + 0.5) * WIDTH as f64 * 1e-3;
-            (centre, counts.iter().sum::<u64>() as f64 / total)
+            (centre, count as f64 / total)
         });
         let epoch = record.step.div_ceil(steps_per_epoch);
         plot.series(Series::new(format!("step {}, epoch {epoch}", record.step)).points(points))

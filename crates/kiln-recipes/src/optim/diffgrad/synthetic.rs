@@ -46,7 +46,7 @@ pub(super) fn run(settings: &Settings, run: &mut Run) -> Result<Vec<Finding>, La
         Finding::new("f3-end-points", "end points on F3, whose global minimum is at 0")
             .paper("diffGrad ends at the global minimum")
             .measured(ends(|method| end(Fn1d::F3, method)))
-            .note("started at -1, Adam and diffGrad differ only in how they get there"),
+            .note("its local minima are the corners at -0.5 and 0.5"),
         Finding::new(
             "f2-notebook",
             "end points on F2 with the gradient of the authors' notebook, which lacks a factor 8",
@@ -97,15 +97,20 @@ fn over_steps(function: Fn1d, traces: &[Trace]) -> Plot {
     })
 }
 
-/// The function's curve, and on it the end points.
+/// The function's curve, and on it the end points; optimizers that end at one place share a mark.
 fn on_the_curve(function: Fn1d, traces: &[Trace]) -> Plot {
     const POINTS: u32 = 400;
     let x = |i: u32| -1.1 + 2.0 * f64::from(i) / f64::from(POINTS);
     let curve = Series::new("f").points((0..=POINTS).map(|i| (x(i), function.value(x(i)))));
+    let mut marks: Vec<(f64, String)> = Vec::new();
+    for (_, method, trace) in traces.iter().filter(|(of, _, _)| *of == function) {
+        let Some(&end) = trace.last() else { continue };
+        match marks.iter_mut().find(|(place, _)| (place - end).abs() < NEAR) {
+            Some((_, names)) => *names = format!("{names}; {}", method.title()),
+            None => marks.push((end, method.title().into())),
+        }
+    }
     let title = format!("{}: where the optimizers end", function.name().to_uppercase());
     let plot = Plot::scatter(title, "x", "f(x)").series(curve);
-    traces.iter().filter(|(of, _, _)| *of == function).fold(plot, |plot, (_, method, trace)| {
-        let end = trace.last().map(|&end| (end, function.value(end)));
-        plot.series(Series::new(method.title()).points(end))
-    })
+    marks.into_iter().fold(plot, |plot, (end, names)| plot.series(Series::new(names).point(end, function.value(end))))
 }

@@ -133,14 +133,14 @@ impl Settings {
             dataset: "mnist".into(),
             network: "lenet".into(),
             widths: Vec::new(),
-            epochs: 10,
+            epochs: 8,
             rates: vec![0.02, 0.05],
             trades_betas: vec![1.0, 3.0, 6.0],
             nus: vec![0.03, 0.1, 0.3],
             tuning_seeds: 1,
             evaluate_every: 2,
             black_box_queries: 100,
-            max_train: 4_000,
+            max_train: 1_500,
             max_judged: 500,
             ..adversarial.clone()
         };

@@ -99,7 +99,7 @@ impl Settings {
             Scale::Quick => quick,
             Scale::Full => Self {
                 test_images: 2000,
-                resnet: Some(ResNetSettings { depth: 8, width: 8, train_images: 3000, epochs: 6 }),
+                resnet: Some(ResNetSettings { depth: 8, width: 8, train_images: 2000, epochs: 6 }),
                 tuned_rates: vec![3e-4, 1e-3, 3e-3],
                 tuned_rates_sgdm: vec![1e-2, 3e-2, 1e-1],
                 tuned_rates_adagrad: vec![3e-3, 1e-2, 3e-2],

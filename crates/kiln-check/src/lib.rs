@@ -2,10 +2,11 @@
 //!
 //! Only a development dependency. The suites take closures, so that this crate depends on no method.
 
+pub mod attack_suite;
 pub mod closeness;
 pub mod gradient;
 pub mod loss_suite;
 pub mod optimizer_suite;
 
 pub use closeness::{assert_close, assert_near, values};
-pub use gradient::{check_gradient, gradient};
+pub use gradient::{central_differences, check_gradient, gradient, gradient_and};

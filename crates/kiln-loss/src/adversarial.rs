@@ -135,8 +135,10 @@ impl<L: ClassificationLoss> PgdTraining<L> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use burn::tensor::{DType, Device};
-    use kiln_check::{assert_close, assert_near, check_gradient, values};
+    use crate::attack::AttackNorm;
+    use burn::tensor::{DType, Device, TensorData};
+    use kiln_check::attack_suite::{self, Model, Region};
+    use kiln_check::{assert_close, assert_near, central_differences, gradient_and, values};
 
     fn double(data: [[f64; 2]; 2]) -> Tensor<2> {
         Tensor::from_data(data, (&Device::flex(), DType::F64))
@@ -169,14 +171,78 @@ mod tests {
         assert!(values(&output.smooth)[0] > 0.0);
     }
 
+    const WEIGHTS: [f64; 6] = [1.0, -1.0, 0.3, -0.5, 2.0, 0.8];
+
+    /// Log-probabilities of a linear model with three classes and these weights.
+    fn log_probabilities(weights: &[f64], input: &[f64]) -> [f64; 3] {
+        let scores = [0, 1, 2].map(|class| input[0] * weights[class] + input[1] * weights[3 + class]);
+        let log_sum = scores.iter().map(|score| score.exp()).sum::<f64>().ln();
+        scores.map(|score| score - log_sum)
+    }
+
     #[test]
-    fn trades_differentiates_both_predictions() {
-        let point = double([[0.45, 0.46], [0.75, 0.12]]);
-        let of_weights = |weights: Tensor<2>| {
-            let scores = |x: Tensor<2>| log_softmax(x.matmul(weights.clone()), 1);
-            divergence(scores(double(INPUTS)), scores(point.clone()))
+    fn trades_has_the_gradient_of_its_formula_at_the_inputs_it_found() {
+        for norm in [AttackNorm::LInf, AttackNorm::L2] {
+            let perturbation = PerturbationConfig::new().with_gamma(0.2).with_norm(norm);
+            let loss = TradesLossConfig::new(perturbation).with_beta(3.0).init().unwrap();
+            let constant = TensorData::new(WEIGHTS.to_vec(), [2, 3]);
+            let constant = Tensor::<2>::from_data(constant, (&Device::flex(), DType::F64));
+            let frozen = |x: Tensor<2>| x.matmul(constant.clone());
+            let run = |weights: Tensor<2>| {
+                let model = |x: Tensor<2>| x.matmul(weights.clone());
+                let output = loss.forward(&model, &frozen, double(INPUTS), targets(), 5);
+                (output.loss.clone(), output)
+            };
+            let (found, output) = gradient_and(run, &WEIGHTS, [2, 3]);
+            let worst = values(&output.adversarial);
+            let formula = |weights: &[f64]| {
+                let of_example = |(example, target): (usize, usize)| {
+                    let clean = log_probabilities(weights, &INPUTS[example]);
+                    let moved = log_probabilities(weights, &worst[2 * example..2 * example + 2]);
+                    let divergence: f64 = clean.iter().zip(&moved).map(|(p, q)| p.exp() * (p - q)).sum();
+                    -clean[target] + 3.0 * divergence
+                };
+                [(0, 1), (1, 0)].into_iter().map(of_example).sum::<f64>() / 2.0
+            };
+            assert_near(values(&output.loss)[0], formula(&WEIGHTS), 1e-12);
+            assert_close(&found, &central_differences(formula, &WEIGHTS), 1e-8);
+        }
+    }
+
+    #[test]
+    fn pgd_training_has_the_gradient_of_its_formula_at_the_inputs_it_found() {
+        let training = PgdTraining::new(PerturbationConfig::new().with_gamma(0.2)).unwrap();
+        let run = |weights: Tensor<2>| {
+            let model = |x: Tensor<2>| x.matmul(weights.clone());
+            let output = training.forward(&model, &model, double(INPUTS), targets(), 5);
+            (output.loss.clone(), output)
         };
-        check_gradient(of_weights, &[1.0, -1.0, -0.5, 2.0], [2, 2], 1e-7);
+        let (found, output) = gradient_and(run, &WEIGHTS, [2, 3]);
+        let worst = values(&output.adversarial);
+        let formula = |weights: &[f64]| {
+            let first = log_probabilities(weights, &worst[..2])[1];
+            let second = log_probabilities(weights, &worst[2..])[0];
+            -0.5 * (first + second)
+        };
+        assert_near(values(&output.loss)[0], formula(&WEIGHTS), 1e-12);
+        assert_close(&found, &central_differences(formula, &WEIGHTS), 1e-8);
+    }
+
+    #[test]
+    fn passes_the_attack_suite() {
+        for norm in [AttackNorm::LInf, AttackNorm::L2] {
+            let clip = Some((0.0, 1.0));
+            let perturbation = PerturbationConfig::new().with_gamma(0.1).with_steps(40).with_norm(norm).with_clip(clip);
+            let region = Region { norm: norm.into(), radius: 0.1, clip };
+            let trades = TradesLossConfig::new(perturbation.clone()).init().unwrap();
+            let run = |model: &Model, x, y, seed| trades.forward(&model, &model, x, y, seed).adversarial;
+            let objective = |clean, moved, _: Tensor<1, Int>| divergence(log_softmax(clean, 1), log_softmax(moved, 1));
+            attack_suite::check(region, run, objective);
+            let training = PgdTraining::new(perturbation).unwrap();
+            let run = |model: &Model, x, y, seed| training.forward(&model, &model, x, y, seed).adversarial;
+            let objective = |_, moved, targets| CompSumLoss::logistic().forward_no_reduction(moved, targets);
+            attack_suite::check(region, run, objective);
+        }
     }
 
     #[test]

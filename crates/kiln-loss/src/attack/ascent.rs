@@ -269,3 +269,13 @@ fn example_norm<const D: usize>(tensor: &Tensor<D>) -> Tensor<D> {
     let flat = tensor.clone().reshape([rows as i64, -1]);
     (flat.clone() * flat).sum_dim(1).sqrt().reshape(by_example)
 }
+
+#[cfg(test)]
+impl From<AttackNorm> for kiln_check::attack_suite::Norm {
+    fn from(norm: AttackNorm) -> Self {
+        match norm {
+            AttackNorm::LInf => Self::LInf,
+            AttackNorm::L2 => Self::L2,
+        }
+    }
+}

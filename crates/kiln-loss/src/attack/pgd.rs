@@ -143,6 +143,7 @@ mod tests {
     use super::*;
     use crate::attack::AttackNorm;
     use burn::tensor::Device;
+    use kiln_check::attack_suite::{self, Model, Region};
     use kiln_check::{assert_close, values};
 
     fn linear_model(device: &Device) -> impl Fn(Tensor<2>) -> Tensor<2> {
@@ -175,6 +176,27 @@ mod tests {
                     };
                     assert!(size <= 0.1 + 1e-6 && size > 0.0, "{norm:?} {objective:?}: {row:?}");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn passes_the_attack_suite() {
+        for norm in [AttackNorm::LInf, AttackNorm::L2] {
+            let perturbation =
+                PerturbationConfig::new().with_gamma(0.1).with_steps(40).with_norm(norm).with_clip(Some((0.0, 1.0)));
+            let region = Region { norm: norm.into(), radius: 0.1, clip: Some((0.0, 1.0)) };
+            let config = PgdConfig::new(perturbation.clone());
+            for config in [config.clone(), config.with_restarts(3)] {
+                let attack = config.init().unwrap();
+                let run = |model: &Model, x, y, seed| attack.run(&model, x, y, seed);
+                attack_suite::check(region, run, |_, moved, targets| margin(moved, targets));
+            }
+            for (objective, tau) in [(AttackObjective::Ce, 1.0), (AttackObjective::Comp(0.5), 0.5)] {
+                let attack = PgdConfig::new(perturbation.clone()).with_objective(objective).init().unwrap();
+                let run = |model: &Model, x, y, seed| attack.run(&model, x, y, seed);
+                let loss = CompSumLossConfig::new().with_tau(tau).init().unwrap();
+                attack_suite::check(region, run, |_, moved, targets| loss.forward_no_reduction(moved, targets));
             }
         }
     }

@@ -194,7 +194,8 @@ fn change_of_differences(change: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1
 mod tests {
     use super::*;
     use burn::tensor::{DType, Device, TensorData};
-    use kiln_check::{assert_close, assert_near, check_gradient, values};
+    use kiln_check::attack_suite::{self, Model, Region};
+    use kiln_check::{assert_close, assert_near, central_differences, check_gradient, gradient_and, values};
 
     const INPUTS: [[f64; 3]; 2] = [[0.2, 0.8, 0.5], [0.9, 0.1, 0.4]];
 
@@ -258,12 +259,74 @@ mod tests {
 
     #[test]
     fn a_frozen_model_gives_the_same_loss() {
-        let model = linear(double([[1.0, -2.0], [0.3, 0.1], [-0.5, 0.7]]));
+        let weights = [1.0, -2.0, 0.3, 0.1, -0.5, 0.7];
         let loss = SmoothAdvCompSumConfig::new().with_clip(Some((0.0, 1.0))).init().unwrap();
-        let one = loss.forward(&model, double(INPUTS), targets(), 4);
-        let two = loss.forward_frozen(&model, &model, double(INPUTS), targets(), 4);
+        let (slopes, one) = gradient_and(
+            |weights| {
+                let output = loss.forward(&linear(weights), double(INPUTS), targets(), 4);
+                (output.loss.clone(), output)
+            },
+            &weights,
+            [3, 2],
+        );
+        let (slopes_of_two, two) = gradient_and(
+            |weights| {
+                let frozen = linear(weights.clone().inner());
+                let output = loss.forward_frozen(&linear(weights), &frozen, double(INPUTS), targets(), 4);
+                (output.loss.clone(), output)
+            },
+            &weights,
+            [3, 2],
+        );
         assert_eq!(values(&one.loss), values(&two.loss));
+        assert_eq!(values(&one.adversarial), values(&two.adversarial));
+        assert_eq!(slopes, slopes_of_two);
         assert_near(values(&one.loss)[0], values(&one.base)[0] + values(&one.smooth)[0], 1e-12);
+    }
+
+    #[test]
+    fn has_the_gradient_of_its_formula_at_the_inputs_it_found() {
+        let weights = [1.0, -2.0, 0.6, 0.3, 0.1, -0.9, -0.5, 0.7, 0.2];
+        for norm in [AttackNorm::LInf, AttackNorm::L2] {
+            let config = SmoothAdvCompSumConfig::new().with_rho(2.0).with_nu(0.7).with_gamma(0.1).with_norm(norm);
+            let loss = config.init().unwrap();
+            let run = |weights: Tensor<2>| {
+                let output = loss.forward(&linear(weights), double(INPUTS), targets(), 5);
+                (output.loss.clone(), output)
+            };
+            let (found, output) = gradient_and(run, &weights, [3, 3]);
+            let worst = values(&output.adversarial);
+            let scores = |weights: &[f64], input: &[f64]| {
+                [0, 1, 2].map(|class| (0..3).map(|feature| input[feature] * weights[3 * feature + class]).sum::<f64>())
+            };
+            let formula = |weights: &[f64]| {
+                let of_example = |(example, target): (usize, usize)| {
+                    let clean = scores(weights, &INPUTS[example]);
+                    let moved = scores(weights, &worst[3 * example..3 * example + 3]);
+                    let (mut sum, mut square) = (0.0, 0.0);
+                    for other in (0..3).filter(|other| *other != target) {
+                        sum += (-(clean[target] - clean[other]) / 2.0).exp();
+                        square += ((moved[target] - moved[other]) - (clean[target] - clean[other])).powi(2);
+                    }
+                    sum.ln_1p() + 0.7 * (square + 1e-12).sqrt()
+                };
+                [(0, 1), (1, 0)].into_iter().map(of_example).sum::<f64>() / 2.0
+            };
+            assert_near(values(&output.loss)[0], formula(&weights), 1e-12);
+            assert_close(&found, &central_differences(formula, &weights), 1e-8);
+        }
+    }
+
+    #[test]
+    fn passes_the_attack_suite() {
+        for norm in [AttackNorm::LInf, AttackNorm::L2] {
+            let clip = Some((0.0, 1.0));
+            let config = SmoothAdvCompSumConfig::new().with_gamma(0.1).with_steps(40).with_norm(norm).with_clip(clip);
+            let loss = config.init().unwrap();
+            let run = |model: &Model, x, y, seed| loss.forward(&model, x, y, seed).adversarial;
+            let region = Region { norm: norm.into(), radius: 0.1, clip };
+            attack_suite::check(region, run, |clean, moved, targets| change_of_differences(moved - clean, targets));
+        }
     }
 
     #[test]

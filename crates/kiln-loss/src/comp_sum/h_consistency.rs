@@ -111,11 +111,12 @@ pub fn transform(tau: f64, beta: f64, num_classes: usize) -> Result<f64, LossErr
 /// `log A^(2 - tau)` for the `A` of [`transform`].
 fn log_mean_power(tau: f64, beta: f64) -> f64 {
     let power = 1.0 / (2.0 - tau);
+    let power_less_one = (tau - 1.0) / (2.0 - tau);
     if tau <= 1.5 {
         // A - 1 = sum_i w_i ((1 +- beta)^(power - 1) - 1) with weights w_i = (1 +- beta)/2 that sum to 1.
         let part = |signed: f64| {
             let weight = 0.5 * (1.0 + signed);
-            if weight == 0.0 { 0.0 } else { weight * ((power - 1.0) * signed.ln_1p()).exp_m1() }
+            if weight == 0.0 { 0.0 } else { weight * (power_less_one * signed.ln_1p()).exp_m1() }
         };
         (2.0 - tau) * (part(beta) + part(-beta)).ln_1p()
     } else {
@@ -203,6 +204,19 @@ mod tests {
                 let at = |tau| transform(tau, beta, n).unwrap();
                 assert_near(at(centre - 1e-7), at(centre), 1e-6);
                 assert_near(at(centre + 1e-7), at(centre), 1e-6);
+            }
+        }
+    }
+
+    #[test]
+    fn transform_does_not_cancel_beside_the_logistic_loss() {
+        for beta in [0.1, 0.5, 0.9, 1.0] {
+            for n in [2, 50] {
+                let middle = transform(1.0, beta, n).unwrap();
+                for tau in [1.0 - 1e-12, 1.0 + 1e-12, 1.0 - 1e-9, 1.0 + 1e-9] {
+                    let found = transform(tau, beta, n).unwrap();
+                    assert_near(found / middle, 1.0, 10.0 * (tau - 1.0).abs() + 1e-13);
+                }
             }
         }
     }

@@ -277,6 +277,25 @@ mod tests {
         loss_suite::check(|logits, targets| weighted.forward_no_reduction(logits, targets), 3);
         let baseline = CrossEntropyLossConfig::new().with_label_smoothing(0.1).init().unwrap();
         loss_suite::check(|logits, targets| baseline.forward_no_reduction(logits, targets), 5);
+        let with = |phi2| CompSumLossConfig::new().with_phi2(phi2).with_tau(0.7).init().unwrap();
+        let (margin, hinge) = (with(CompSumPhi2::RhoMargin(2.0)), with(CompSumPhi2::Hinge(2.0)));
+        // The margin loss has its kink at equal scores, the hinge elsewhere.
+        loss_suite::check_except_at_ties(|logits, targets| margin.forward_no_reduction(logits, targets), 5);
+        loss_suite::check(|logits, targets| hinge.forward_no_reduction(logits, targets), 5);
+    }
+
+    #[test]
+    fn passes_the_suite_of_reductions() {
+        for phi2 in [CompSumPhi2::Exp, CompSumPhi2::Hinge(2.0)] {
+            for smoothing in [0.0, 0.2] {
+                let config = CompSumLossConfig::new().with_tau(1.3).with_phi2(phi2).with_label_smoothing(smoothing);
+                let [each, mean, sum] = [Reduction::None, Reduction::Mean, Reduction::Sum].map(|reduction| {
+                    let loss = config.clone().with_reduction(reduction).init().unwrap();
+                    move |logits: Tensor<2>, targets: Tensor<1, Int>| loss.forward(logits, targets)
+                });
+                loss_suite::check_reductions(each, mean, sum, 5);
+            }
+        }
     }
 
     #[test]
@@ -322,6 +341,39 @@ mod tests {
                     let theirs = theirs.init().unwrap().forward(scores.clone(), classes.clone());
                     assert_close(&values(&ours), &values(&theirs), 1e-6);
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn smoothing_weights_and_reductions_have_the_values_of_pytorch() {
+        // torch.nn.functional.cross_entropy in double precision: smoothing, weighted, mean, sum, one by one
+        let cases = [
+            (0.0, false, 0.844_065_178_7, 2.532_195_536_1, [1.464_368_784_1, 0.065_883_903_8, 1.001_942_848_2]),
+            (0.3, false, 1.070_731_845_4, 3.212_195_536_1, [1.414_368_784_1, 0.765_883_903_8, 1.031_942_848_2]),
+            (0.0, true, 0.443_430_729_8, 1.862_409_065_0, [1.464_368_784_1, 0.197_651_711_3, 0.200_388_569_6]),
+            (0.3, true, 0.701_716_302_5, 2.947_208_470_7, [1.770_093_038_2, 0.546_027_437_5, 0.631_087_995_0]),
+        ];
+        let data = [[2.0_f64, 1.0, 0.5], [-1.0, 0.0, 3.0], [0.2, 0.1, 0.0]];
+        let scores = Tensor::<2>::from_data(data, (&Device::flex(), DType::F64));
+        let classes = Tensor::<1, Int>::from_ints([1, 2, 0], &Device::flex());
+        for (smoothing, weighted, mean, sum, each) in cases {
+            let weights = weighted.then(|| vec![0.2, 1.0, 3.0]);
+            let expected =
+                [(Reduction::Mean, vec![mean]), (Reduction::Sum, vec![sum]), (Reduction::None, each.to_vec())];
+            for (reduction, expected) in expected {
+                let comp_sum = CompSumLossConfig::new()
+                    .with_label_smoothing(smoothing)
+                    .with_class_weights(weights.clone())
+                    .with_reduction(reduction);
+                let found = comp_sum.init().unwrap().forward(scores.clone(), classes.clone());
+                assert_close(&values(&found), &expected, 1e-9);
+                let cross_entropy = CrossEntropyLossConfig::new()
+                    .with_label_smoothing(smoothing)
+                    .with_class_weights(weights.clone())
+                    .with_reduction(reduction);
+                let found = cross_entropy.init().unwrap().forward(scores.clone(), classes.clone());
+                assert_close(&values(&found), &expected, 1e-9);
             }
         }
     }

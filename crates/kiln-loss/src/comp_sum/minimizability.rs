@@ -36,7 +36,8 @@ pub fn min_conditional_risk(tau: f64, p: &[f64]) -> Result<f64, LossError> {
     let power = 1.0 / (2.0 - tau);
     let log_sum = if tau <= 1.5 {
         // sum_y p_y^power - 1 = sum_y p_y (p_y^(power - 1) - 1), because the p_y sum to 1.
-        positive().map(|p| p * ((power - 1.0) * p.ln()).exp_m1()).sum::<f64>().ln_1p()
+        let power_less_one = (tau - 1.0) / (2.0 - tau);
+        positive().map(|p| p * (power_less_one * p.ln()).exp_m1()).sum::<f64>().ln_1p()
     } else {
         let largest = p.iter().fold(0.0_f64, |largest, &p| largest.max(p)).ln();
         largest * power + positive().map(|p| ((p.ln() - largest) * power).exp()).sum::<f64>().ln()
@@ -136,7 +137,7 @@ mod tests {
     #[test]
     fn conditional_risk_equals_numerical_minimisation() {
         let p = [0.55, 0.3, 0.15];
-        for tau in [0.0, 0.4, 1.0, 1.4, 1.7] {
+        for tau in [0.0, 0.4, 1.0, 1.4, 1.7, 2.0, 2.5, 3.0] {
             let risk = |s: &[f64; 3]| -> f64 {
                 let log_sum = s.iter().map(|s| s.exp()).sum::<f64>().ln();
                 (0..3).map(|y| p[y] * outer(tau, (log_sum - s[y]).exp_m1())).sum()
@@ -169,6 +170,17 @@ mod tests {
                 let at = |tau| min_conditional_risk(tau, &p).unwrap();
                 assert_near(at(centre - 1e-7), at(centre), 1e-6);
                 assert_near(at(centre + 1e-7), at(centre), 1e-6);
+            }
+        }
+    }
+
+    #[test]
+    fn conditional_risk_does_not_cancel_beside_the_logistic_loss() {
+        for p in [vec![0.5, 0.3, 0.2], vec![0.9, 0.1, 0.0], vec![0.25; 4]] {
+            let middle = min_conditional_risk(1.0, &p).unwrap();
+            for tau in [1.0 - 1e-12, 1.0 + 1e-12, 1.0 - 1e-9, 1.0 + 1e-9] {
+                let found = min_conditional_risk(tau, &p).unwrap();
+                assert_near(found / middle, 1.0, 10.0 * (tau - 1.0).abs() + 1e-13);
             }
         }
     }

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::layer_error::require;
 use super::log_softmax_layer::normal_weights;
 use super::matrix::{Threads, multiply, rows_of};
-use super::output_layer::{check_learning_rate, check_losses, check_targets, read_hidden, surrogate};
+use super::output_layer::{check_learning_rate, check_losses, check_size, check_targets, read_hidden, surrogate};
 use super::softmax_rows::exponentiate;
 use super::{LayerError, StepOut};
 
@@ -32,11 +32,9 @@ impl HierarchicalSoftmax2Config {
     /// # Errors
     /// [`LayerError::Setting`], with the name of the setting that is out of range.
     pub fn init(&self, seed: u64) -> Result<HierarchicalSoftmax2, LayerError> {
-        require(self.d_hidden >= 1, "d_hidden", self.d_hidden as f64, "at least 1")?;
-        require(self.n_classes >= 2, "n_classes", self.n_classes as f64, "at least 2")?;
+        let width = check_size::<f32>(self.d_hidden, self.bias, self.n_classes)?;
         let valid = self.init_std >= 0.0 && self.init_std.is_finite();
         require(valid, "init_std", self.init_std, "not negative and finite")?;
-        let width = self.d_hidden + usize::from(self.bias);
         let cluster_size = (self.n_classes as f64).sqrt().ceil() as usize;
         let clusters = self.n_classes.div_ceil(cluster_size);
         Ok(HierarchicalSoftmax2 {

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use super::layer_error::require;
 use super::matrix::{Threads, multiply, rows_of};
-use super::output_layer::{check_learning_rate, check_losses, check_targets, read_hidden, surrogate};
+use super::output_layer::{check_learning_rate, check_losses, check_size, check_targets, read_hidden, surrogate};
 use super::softmax_rows::{RowSum, exponentiate};
 use super::{LayerError, StepOut};
 
@@ -39,11 +39,9 @@ impl LogSoftmaxLayerConfig {
     /// # Errors
     /// [`LayerError::Setting`], with the name of the setting that is out of range.
     pub fn init(&self, seed: u64) -> Result<LogSoftmaxLayer, LayerError> {
-        require(self.d_hidden >= 1, "d_hidden", self.d_hidden as f64, "at least 1")?;
-        require(self.n_classes >= 2, "n_classes", self.n_classes as f64, "at least 2")?;
+        let width = check_size::<f32>(self.d_hidden, self.bias, self.n_classes)?;
         let valid = self.init_std >= 0.0 && self.init_std.is_finite();
         require(valid, "init_std", self.init_std, "not negative and finite")?;
-        let width = self.d_hidden + usize::from(self.bias);
         let weights = normal_weights(self.n_classes * width, self.init_std, seed);
         Ok(LogSoftmaxLayer { config: self.clone(), width, weights, logits: Vec::new() })
     }

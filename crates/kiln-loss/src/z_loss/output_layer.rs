@@ -3,6 +3,7 @@
 use burn::tensor::{Tensor, TensorData};
 
 use super::LayerError;
+use super::layer_error::require;
 
 /// Result of one training step of an output layer. The layer's own weights are already updated.
 #[derive(Debug, Clone)]
@@ -27,6 +28,26 @@ pub fn surrogate(hidden: Tensor<2>, gradient: Vec<f64>) -> Tensor<1> {
     let data = TensorData::new(gradient, hidden.shape()).convert_dtype(dtype);
     let gradient = Tensor::<2>::from_data(data, (&hidden.device(), dtype));
     (hidden * gradient).sum()
+}
+
+/// The width of a row of weights (the hidden width and the bias), after a check that so many rows can be held.
+pub(super) fn check_size<E>(d_hidden: usize, bias: bool, n_classes: usize) -> Result<usize, LayerError> {
+    require(d_hidden >= 1, "d_hidden", d_hidden as f64, "at least 1")?;
+    require(n_classes >= 2, "n_classes", n_classes as f64, "at least 2")?;
+    let weights = d_hidden.checked_add(usize::from(bias)).and_then(|width| width.checked_mul(n_classes));
+    let approximately = (d_hidden as f64 + f64::from(bias)) * n_classes as f64;
+    let expected = "so small that all of them fit into memory";
+    require(weights.is_some_and(can_be_held::<E>), "number of weights", approximately, expected)?;
+    Ok(d_hidden + usize::from(bias))
+}
+
+/// Whether there is room for so many values.
+pub(super) fn can_be_held<E>(count: usize) -> bool {
+    let mut room = Vec::<E>::new();
+    let reserved = room.try_reserve_exact(count).is_ok();
+    // Without it, the compiler may leave the reservation out and call it a success.
+    std::hint::black_box(&room);
+    reserved
 }
 
 /// The hidden vectors on the host, row by row, with a 1 behind each if `bias`.
@@ -88,5 +109,5 @@ pub(super) fn check_losses(losses: impl Iterator<Item = f64>) -> Result<f64, Lay
 /// That a learning rate is positive and finite.
 pub(super) fn check_learning_rate(learning_rate: f64) -> Result<(), LayerError> {
     let valid = learning_rate > 0.0 && learning_rate.is_finite();
-    super::layer_error::require(valid, "learning_rate", learning_rate, "positive and finite").map(drop)
+    require(valid, "learning_rate", learning_rate, "positive and finite").map(drop)
 }

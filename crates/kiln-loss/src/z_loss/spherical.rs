@@ -9,6 +9,17 @@
 pub trait SphericalLoss: std::fmt::Debug + Send + Sync {
     /// The loss and its partial derivatives at the target's logit `a`, `q` and `s`.
     fn value_and_partials(&self, a: f64, q: f64, s: f64, num_classes: usize) -> Partials;
+
+    /// The same with the centred sum of squares `v = sum_k (o_k - s/D)^2 = q - s^2/D` in the place of `q`: `dq` is `F_v`,
+    /// which equals `F_q`, and `ds` the derivative by `s` where `v` is fixed, `F_s + 2 F_q s/D`.
+    ///
+    /// Where logits have more in common than they differ, the difference is lost in the rounding of `q`. A loss that
+    /// depends on the difference overrides this.
+    fn value_and_centred_partials(&self, a: f64, v: f64, s: f64, num_classes: usize) -> Partials {
+        let mean = s / num_classes as f64;
+        let partials = self.value_and_partials(a, v + s * mean, s, num_classes);
+        Partials { ds: partials.ds + 2.0 * partials.dq * mean, ..partials }
+    }
 }
 
 /// Value and partial derivatives of a [`SphericalLoss`].
@@ -37,6 +48,21 @@ pub trait SparseTargetLoss: std::fmt::Debug + Send + Sync {
         num_classes: usize,
         da: &mut [f64],
     ) -> SparsePartials;
+
+    /// The same with the centred sum of squares `v = q - s^2/D` in the place of `q`, as
+    /// [`SphericalLoss::value_and_centred_partials`].
+    fn value_and_centred_sparse_partials(
+        &self,
+        a: &[f64],
+        v: f64,
+        s: f64,
+        num_classes: usize,
+        da: &mut [f64],
+    ) -> SparsePartials {
+        let mean = s / num_classes as f64;
+        let partials = self.value_and_sparse_partials(a, v + s * mean, s, num_classes, da);
+        SparsePartials { ds: partials.ds + 2.0 * partials.dq * mean, ..partials }
+    }
 }
 
 /// Value and shared partial derivatives of a [`SparseTargetLoss`].
@@ -65,16 +91,31 @@ impl SparseTargetLoss for MeanOverTargets<'_> {
         num_classes: usize,
         da: &mut [f64],
     ) -> SparsePartials {
-        let share = 1.0 / a.len() as f64;
-        let mut mean = SparsePartials { loss: 0.0, dq: 0.0, ds: 0.0, degenerate: false };
-        for (&a, da) in a.iter().zip(da) {
-            let one = self.0.value_and_partials(a, q, s, num_classes);
-            mean.loss += share * one.loss;
-            mean.dq += share * one.dq;
-            mean.ds += share * one.ds;
-            mean.degenerate |= one.degenerate;
-            *da = share * one.da;
-        }
-        mean
+        mean_of(a, da, |a| self.0.value_and_partials(a, q, s, num_classes))
     }
+
+    fn value_and_centred_sparse_partials(
+        &self,
+        a: &[f64],
+        v: f64,
+        s: f64,
+        num_classes: usize,
+        da: &mut [f64],
+    ) -> SparsePartials {
+        mean_of(a, da, |a| self.0.value_and_centred_partials(a, v, s, num_classes))
+    }
+}
+
+fn mean_of(a: &[f64], da: &mut [f64], partials: impl Fn(f64) -> Partials) -> SparsePartials {
+    let share = 1.0 / a.len() as f64;
+    let mut mean = SparsePartials { loss: 0.0, dq: 0.0, ds: 0.0, degenerate: false };
+    for (&a, da) in a.iter().zip(da) {
+        let one = partials(a);
+        mean.loss += share * one.loss;
+        mean.dq += share * one.dq;
+        mean.ds += share * one.ds;
+        mean.degenerate |= one.degenerate;
+        *da = share * one.da;
+    }
+    mean
 }

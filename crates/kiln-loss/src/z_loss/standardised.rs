@@ -142,20 +142,27 @@ fn softplus(x: Tensor<1>) -> Tensor<1> {
 
 impl SphericalLoss for ZLoss {
     fn value_and_partials(&self, a: f64, q: f64, s: f64, num_classes: usize) -> Partials {
-        let classes = num_classes as f64;
-        let mean_square = q / classes;
-        let mean = s / classes;
-        let variance = mean_square - mean * mean;
+        let (mean, mean_square) = (s / num_classes as f64, q / num_classes as f64);
+        // What the rounding of `q` leaves of the variance.
         let floor = (self.eps * self.eps).max(8.0 * f64::EPSILON) * mean_square;
+        let partials = self.of_moments(a, mean, mean_square - mean * mean, floor, num_classes);
+        Partials { ds: partials.ds - 2.0 * partials.dq * mean, ..partials }
+    }
+
+    fn value_and_centred_partials(&self, a: f64, v: f64, s: f64, num_classes: usize) -> Partials {
+        let (mean, variance) = (s / num_classes as f64, v / num_classes as f64);
+        let floor = self.eps.max(8.0 * f64::EPSILON).powi(2) * (variance + mean * mean);
+        self.of_moments(a, mean, variance, floor, num_classes)
+    }
+}
+
+impl ZLoss {
+    /// Value and partial derivatives, with `ds` at a fixed variance; logits with a variance up to `floor` count as equal.
+    fn of_moments(&self, a: f64, mean: f64, variance: f64, floor: f64, num_classes: usize) -> Partials {
+        let classes = num_classes as f64;
         if variance <= floor {
-            let argument = self.sharpness * self.margin;
-            return Partials {
-                loss: softplus_scalar(argument) / self.sharpness,
-                da: 0.0,
-                dq: 0.0,
-                ds: 0.0,
-                degenerate: true,
-            };
+            let loss = softplus_scalar(self.sharpness * self.margin) / self.sharpness;
+            return Partials { loss, da: 0.0, dq: 0.0, ds: 0.0, degenerate: true };
         }
         let sigma = variance.sqrt();
         let score = (a - mean) / sigma;
@@ -165,7 +172,7 @@ impl SphericalLoss for ZLoss {
             loss: softplus_scalar(argument) / self.sharpness,
             da: slope / sigma,
             dq: -slope * score / (2.0 * classes * variance),
-            ds: slope * (score * mean / sigma - 1.0) / (classes * sigma),
+            ds: -slope / (classes * sigma),
             degenerate: false,
         }
     }

@@ -15,8 +15,8 @@ use rayon::prelude::*;
 
 use self::update::{Batch, Workspace};
 use super::layer_error::require;
-use super::matrix::identity;
-use super::output_layer::{check_learning_rate, check_targets, read_hidden, surrogate};
+use super::matrix::{dot, identity};
+use super::output_layer::{can_be_held, check_learning_rate, check_size, check_targets, read_hidden, surrogate};
 use super::{LayerError, LayerScalar, MeanOverTargets, SparseTargetLoss, SphericalLoss, StepOut};
 
 /// Rows of `V` that are worked on together.
@@ -61,7 +61,7 @@ impl FactoredSphericalConfig {
     /// # Errors
     /// As [`FactoredSphericalConfig::init`].
     pub fn init_as<E: LayerScalar>(&self, seed: u64) -> Result<FactoredSphericalLayer<E>, LayerError> {
-        self.check()?;
+        self.check::<E>()?;
         let width = self.width();
         let mut v = vec![E::default(); self.n_classes * width];
         v.par_chunks_mut(BLOCK_ROWS * width).enumerate().for_each(|(block, rows)| {
@@ -88,7 +88,7 @@ impl FactoredSphericalConfig {
     /// [`LayerError::Setting`] for a setting out of range, or a number of weights that does not fit; [`LayerError::Weight`]
     /// for a weight that is not finite; [`LayerError::ZeroWeights`] where there is nothing but zeros.
     pub fn init_from_weights<E: LayerScalar>(&self, weights: Vec<E>) -> Result<FactoredSphericalLayer<E>, LayerError> {
-        self.check()?;
+        self.check::<E>()?;
         let valid = weights.len() == self.n_classes * self.width();
         require(valid, "number of weights", weights.len() as f64, "n_classes times the width of a row")?;
         self.assemble(weights)
@@ -99,9 +99,15 @@ impl FactoredSphericalConfig {
         self.d_hidden + usize::from(self.bias)
     }
 
-    fn check(&self) -> Result<(), LayerError> {
-        require(self.d_hidden >= 1, "d_hidden", self.d_hidden as f64, "at least 1")?;
-        require(self.n_classes >= 2, "n_classes", self.n_classes as f64, "at least 2")?;
+    fn check<E>(&self) -> Result<(), LayerError> {
+        let width = check_size::<E>(self.d_hidden, self.bias, self.n_classes)?;
+        let fits = width.checked_mul(width).is_some_and(can_be_held::<f64>);
+        require(
+            fits,
+            "d_hidden",
+            self.d_hidden as f64,
+            "so small that a square matrix of that width fits into memory",
+        )?;
         let positive = self.init_std > 0.0 && self.init_std.is_finite();
         require(positive, "init_std", self.init_std, "positive and finite")?;
         require(self.stabilize_every >= 1, "stabilize_every", self.stabilize_every as f64, "at least 1")?;
@@ -131,9 +137,17 @@ impl FactoredSphericalConfig {
             workspace: Workspace::default(),
         };
         layer.rebuild_bookkeeping();
-        let squares: f64 = layer.gram.iter().step_by(width + 1).sum();
+        let differing: f64 = layer.gram.iter().step_by(width + 1).sum();
+        let common = dot(&layer.class_sum, &layer.class_sum) / self.n_classes as f64;
+        let squares = differing + common;
         require(squares.is_finite(), "sum of the squared weights", squares, "finite")?;
-        if squares == 0.0 { Err(LayerError::ZeroWeights) } else { Ok(layer) }
+        if squares == 0.0 {
+            return Err(LayerError::ZeroWeights);
+        }
+        if common > differing {
+            layer.move_mean_to_omega();
+        }
+        Ok(layer)
     }
 }
 
@@ -144,9 +158,10 @@ impl FactoredSphericalConfig {
 /// ```text
 /// W = V U + 1 omega        V: D x d    U: d x d    omega: 1 x d
 /// ```
-/// beside `U^-1`, `Q = W^T W` and `wbar = 1^T W`. The sum and the sum of squares of the logits `o = W h` are then
-/// `s = wbar h` and `q = h^T Q h`; the dense part of the gradient changes only `U` and `omega`, the target's part only
-/// its row of `V`. A step on `m` examples costs `O(m d^2 + m^2 d)`, and the memory is one copy of `V`.
+/// beside `U^-1`, `wbar = 1^T W` and `S = W^T W - wbar^T wbar / D`. The sum and the sum of squares of the logits `o = W h`
+/// are then `s = wbar h` and `q = h^T S h + s^2 / D`, and their variance, which the Z-loss divides by, `h^T S h / D`
+/// without cancellation. The dense part of the gradient changes only `U` and `omega`, the target's part only its row of
+/// `V`. A step on `m` examples costs `O(m d^2 + m^2 d)`, and the memory is one copy of `V`.
 ///
 /// Only plain SGD has this form: there is no momentum and no Adam for `W`. The network below may use any optimizer.
 ///
@@ -172,7 +187,7 @@ pub struct FactoredSphericalLayer<E: LayerScalar = f32> {
     u: Vec<f64>,
     u_inverse: Vec<f64>,
     omega: Vec<f64>,
-    /// `Q = W^T W`.
+    /// `S = W^T W - wbar^T wbar / D`, the Gram matrix of the rows of `W` less their mean.
     gram: Vec<f64>,
     /// `wbar = 1^T W`.
     class_sum: Vec<f64>,
@@ -195,7 +210,8 @@ pub struct Diagnostics {
     pub unfactorisations: u64,
     /// Recomputations of the bookkeeping.
     pub resyncs: u64,
-    /// `max |Q - W^T W| / max |W^T W|` found by the last recomputation.
+    /// How far the bookkeeping had drifted from the weights at the last recomputation, as
+    /// [`FactoredSphericalLayer::resync`] measures it.
     pub last_drift: Option<f64>,
     /// Batches that were halved, because the whole one would have made the update singular.
     pub split_batches: u64,
@@ -277,6 +293,18 @@ impl<E: LayerScalar> FactoredSphericalLayer<E> {
     /// Counters and the present condition of `U`.
     pub fn diagnostics(&self) -> Diagnostics {
         Diagnostics { condition_number: self.condition_number(), ..self.diagnostics }
+    }
+
+    /// Takes the mean of the rows out of `V` and gives it to `omega`, so that `V` is rounded relative to what the classes
+    /// differ by. Right for `U = I`, `omega = 0` only.
+    fn move_mean_to_omega(&mut self) {
+        let classes = self.config.n_classes as f64;
+        self.omega = self.class_sum.iter().map(|sum| sum / classes).collect();
+        let (width, omega) = (self.width, &self.omega);
+        self.v.par_chunks_mut(width).for_each(|row| {
+            row.iter_mut().zip(omega).for_each(|(value, mean)| *value = E::from_f64(value.widen() - mean));
+        });
+        self.rebuild_bookkeeping();
     }
 
     /// `W <- factor W`, with a positive factor.

@@ -12,7 +12,7 @@ use super::update::Workspace;
 use super::{Diagnostics, FactoredSphericalConfig, FactoredSphericalLayer};
 use crate::z_loss::{LayerError, LayerScalar};
 
-const KIND: &str = "kiln factored spherical layer 1";
+const KIND: &str = "kiln factored spherical layer 2";
 
 impl<E: LayerScalar> FactoredSphericalLayer<E> {
     /// Writes settings, counters and all matrices as safetensors: to a neighbouring name first, then renamed, so that a
@@ -96,7 +96,7 @@ impl<E: LayerScalar> FactoredSphericalLayer<E> {
             resync_every: entry(&entries, "resync_every")?,
             weight_decay: entry(&entries, "weight_decay")?,
         };
-        config.check().map_err(|error| error.to_string())?;
+        config.check::<E>().map_err(|error| error.to_string())?;
         let diagnostics = Diagnostics {
             steps: entry(&entries, "steps")?,
             stabilisations: entry(&entries, "stabilisations")?,

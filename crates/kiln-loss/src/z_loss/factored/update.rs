@@ -7,6 +7,10 @@ use super::{Diagnostics, FactoredSphericalLayer};
 use crate::z_loss::matrix::{Threads, add_scaled, dot, multiply, rows_of, subtract_symmetric};
 use crate::z_loss::{LayerError, LayerScalar, SparseTargetLoss};
 
+/// Share of the largest possible centred sum of squares, `trace(S) |h|^2`, below which rounding of `S` hides it: the logits
+/// then count as equal.
+const HIDDEN_BY_ROUNDING: f64 = 1e-12;
+
 /// The largest eigenvalue allowed of `2 lr H^T diag(beta) H`; at 1 the update would be singular.
 const LARGEST_EIGENVALUE: f64 = 0.9;
 
@@ -27,13 +31,13 @@ pub(super) struct Batch<'a> {
 /// Room for the intermediate results of a step, kept from one step to the next.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Workspace {
-    /// `H Q`, `m x d`.
+    /// `H S`, `m x d`.
     hidden_gram: Vec<f64>,
     /// `H U^T`, `m x d`.
     hidden_u: Vec<f64>,
     /// `sum_k alpha_ik V[c_ik]`, `m x d`.
     target_rows: Vec<f64>,
-    /// `sum_k alpha_ik W[c_ik]`, `m x d`.
+    /// `sum_k alpha_ik (W[c_ik] - wbar / D)`, `m x d`.
     pull: Vec<f64>,
     /// `H U^-1` with the new inverse, `m x d`.
     hidden_inverse: Vec<f64>,
@@ -53,7 +57,7 @@ pub(super) struct Workspace {
     alpha: Vec<f64>,
     /// `F_q` of every example.
     beta: Vec<f64>,
-    /// `F_s` of every example.
+    /// `F_s` of every example, where the centred sum of squares is fixed.
     gamma: Vec<f64>,
     /// The listed logits of one example.
     logits: Vec<f64>,
@@ -105,6 +109,11 @@ impl Workspace {
         self.beta.resize(examples, 0.0);
         self.gamma.resize(examples, 0.0);
         self.logits.resize(per_example, 0.0);
+    }
+
+    /// `sum_k alpha_ik`.
+    fn alpha_of(&self, example: usize, per_example: usize) -> f64 {
+        self.alpha[example * per_example..(example + 1) * per_example].iter().sum()
     }
 }
 
@@ -205,7 +214,7 @@ impl<E: LayerScalar> FactoredSphericalLayer<E> {
         self.diagnostics = before.diagnostics;
     }
 
-    /// Losses and their partial derivatives; leaves `H Q` and `H U^T` in the workspace.
+    /// Losses and their partial derivatives; leaves `H S` and `H U^T` in the workspace.
     fn forward(
         &self,
         batch: &Batch<'_>,
@@ -220,19 +229,21 @@ impl<E: LayerScalar> FactoredSphericalLayer<E> {
         multiply(&mut workspace.hidden_gram, 0.0, 1.0, hidden, gram, Threads::Pool);
         multiply(&mut workspace.hidden_u, 0.0, 1.0, hidden, rows_of(&self.u, width, width).t(), Threads::Pool);
 
+        let trace: f64 = self.gram.iter().step_by(width + 1).sum();
         let mut forward = Forward { loss: 0.0, degenerate_examples: 0 };
         for (example, vector) in batch.hidden.chunks_exact(width).enumerate() {
             let row = example * width..(example + 1) * width;
             let listed = example * batch.per_example..(example + 1) * batch.per_example;
-            let q = dot(&workspace.hidden_gram[row.clone()], vector);
+            let v = dot(&workspace.hidden_gram[row.clone()], vector);
+            let v = if v > HIDDEN_BY_ROUNDING * trace * dot(vector, vector) { v } else { 0.0 };
             let s = dot(&self.class_sum, vector);
             let shift = dot(&self.omega, vector);
             for (logit, &class) in workspace.logits.iter_mut().zip(&batch.targets[listed.clone()]) {
-                let v = &self.v[class * width..(class + 1) * width];
-                *logit = shift + dot_mixed(v, &workspace.hidden_u[row.clone()]);
+                let own = &self.v[class * width..(class + 1) * width];
+                *logit = shift + dot_mixed(own, &workspace.hidden_u[row.clone()]);
             }
             let alpha = &mut workspace.alpha[listed];
-            let partials = loss.value_and_sparse_partials(&workspace.logits, q, s, classes, alpha);
+            let partials = loss.value_and_centred_sparse_partials(&workspace.logits, v, s, classes, alpha);
             let finite = partials.loss.is_finite() && partials.dq.is_finite() && partials.ds.is_finite();
             if !finite || alpha.iter().any(|value| !value.is_finite()) {
                 let example = batch.first_example + example;
@@ -247,7 +258,8 @@ impl<E: LayerScalar> FactoredSphericalLayer<E> {
         Ok(forward)
     }
 
-    /// `dL/dh_i = gamma_i wbar + 2 beta_i Q h_i + sum_k alpha_ik w_ik`; leaves the last term in the workspace.
+    /// `dL/dh_i = (gamma_i + sum_k alpha_ik / D) wbar + 2 beta_i S h_i + sum_k alpha_ik (w_ik - wbar / D)`; leaves the last
+    /// term in the workspace.
     fn backward(&self, batch: &Batch<'_>, workspace: &mut Workspace, gradient: &mut [f64]) {
         let width = self.width;
         let examples = batch.hidden.len() / width;
@@ -262,20 +274,24 @@ impl<E: LayerScalar> FactoredSphericalLayer<E> {
         }
         let target_rows = rows_of(&workspace.target_rows, examples, width);
         multiply(&mut workspace.pull, 0.0, 1.0, target_rows, rows_of(&self.u, width, width), Threads::Pool);
+        let classes = self.config.n_classes as f64;
+        let offset: Vec<f64> =
+            self.omega.iter().zip(&self.class_sum).map(|(omega, sum)| omega - sum / classes).collect();
         for (example, out) in gradient.chunks_exact_mut(width).enumerate() {
             let row = example * width..(example + 1) * width;
-            let alphas = &workspace.alpha[example * batch.per_example..(example + 1) * batch.per_example];
-            add_scaled(&mut workspace.pull[row.clone()], alphas.iter().sum(), &self.omega);
+            let alpha = workspace.alpha_of(example, batch.per_example);
+            add_scaled(&mut workspace.pull[row.clone()], alpha, &offset);
             out.copy_from_slice(&workspace.pull[row.clone()]);
-            add_scaled(out, workspace.gamma[example], &self.class_sum);
+            add_scaled(out, workspace.gamma[example] + alpha / classes, &self.class_sum);
             add_scaled(out, 2.0 * workspace.beta[example], &workspace.hidden_gram[row]);
         }
     }
 
-    /// `W <- W - lr sum_i (gamma_i 1 + 2 beta_i o_i + sum_k alpha_ik e_{c_ik}) h_i^T`.
+    /// `W <- W - lr sum_i (gamma_i 1 + 2 beta_i (o_i - mean o_i) + sum_k alpha_ik e_{c_ik}) h_i^T`.
     ///
-    /// With `M = I - 2 lr H^T diag(beta) H` that is `U <- U M`, `omega <- omega M - lr gamma H`, and
-    /// `V[c] <- V[c] - lr alpha h U^-1` with the new inverse. An error comes before the first change.
+    /// With `M = I - 2 lr H^T diag(beta) H` that is `U <- U M`,
+    /// `omega <- omega - lr sum_i (gamma_i + 2 beta_i (omega h_i - wbar h_i / D)) h_i^T`, and `V[c] <- V[c] - lr alpha h U^-1`
+    /// with the new inverse. An error comes before the first change.
     fn update(&mut self, batch: &Batch<'_>, workspace: &mut Workspace, learning_rate: f64) -> Result<(), LayerError> {
         let width = self.width;
         let examples = batch.hidden.len() / width;
@@ -357,59 +373,51 @@ impl<E: LayerScalar> FactoredSphericalLayer<E> {
         }
     }
 
-    /// The new `omega` and `wbar`, and the half of what `Q` loses, `H^T A`, in the workspace.
+    /// The new `omega` and `wbar`, and the half of what `S` loses, `H^T A`, in the workspace.
     ///
-    /// With `C = H^T diag(beta) H`, `r = H^T gamma`, `g = sum alpha_ik h_i` and `P` the pulls `sum_k alpha_ik w_ik`, all
-    /// changes of `Q = W^T W` have the form `-(H^T A + A^T H)`:
+    /// With `C = H^T diag(beta) H`, `P` the pulls `sum_k alpha_ik (w_ik - wbar / D)` and `g = sum alpha_ik h_i`, the rows
+    /// of `W` less their mean become `(W - 1 wbar / D) M - lr sum alpha_ik (e_{c_ik} - 1/D) h_i^T`, so that all changes of
+    /// `S` have the form `-(H^T A + A^T H)`:
     ///
     /// ```text
-    /// A_i = lr (2 beta_i (HQ)_i + P_i + gamma_i wbar M) - 2 lr^2 ((diag(beta) HQ + P) C)_i
-    ///       - lr^2 (gamma_i g + D/2 gamma_i r + 1/2 sum_k alpha_ik sum_{j,l: c_jl = c_ik} alpha_jl h_j)
+    /// A_i = lr (2 beta_i (HS)_i + P_i) - 2 lr^2 ((diag(beta) HS + P) C)_i
+    ///       - lr^2/2 (sum_k alpha_ik sum_{j,l: c_jl = c_ik} alpha_jl h_j - sum_k alpha_ik g / D)
     /// ```
     fn change_of_bookkeeping(&self, batch: &Batch<'_>, workspace: &mut Workspace, learning_rate: f64) -> Sums {
         let (width, classes) = (self.width, self.config.n_classes as f64);
         let examples = batch.hidden.len() / width;
-        let vector = |example: usize| &batch.hidden[example * width..(example + 1) * width];
 
-        let (mut dense_sum, mut target_sum) = (vec![0.0; width], vec![0.0; width]);
-        let (mut omega_change, mut class_sum_change) = (vec![0.0; width], vec![0.0; width]);
-        for example in 0..examples {
-            let beta = workspace.beta[example];
-            let alphas = &workspace.alpha[example * batch.per_example..(example + 1) * batch.per_example];
-            add_scaled(&mut dense_sum, workspace.gamma[example], vector(example));
-            add_scaled(&mut target_sum, alphas.iter().sum(), vector(example));
-            add_scaled(&mut omega_change, beta * dot(&self.omega, vector(example)), vector(example));
-            add_scaled(&mut class_sum_change, beta * dot(&self.class_sum, vector(example)), vector(example));
-        }
+        let mut target_sum = vec![0.0; width];
         let mut sums = Sums { omega: self.omega.clone(), class_sum: self.class_sum.clone() };
-        add_scaled(&mut sums.omega, -2.0 * learning_rate, &omega_change);
-        add_scaled(&mut sums.omega, -learning_rate, &dense_sum);
-        add_scaled(&mut sums.class_sum, -2.0 * learning_rate, &class_sum_change); // wbar M
+        for (example, vector) in batch.hidden.chunks_exact(width).enumerate() {
+            let (beta, gamma) = (workspace.beta[example], workspace.gamma[example]);
+            let alpha = workspace.alpha_of(example, batch.per_example);
+            let apart = dot(&self.omega, vector) - dot(&self.class_sum, vector) / classes;
+            add_scaled(&mut sums.omega, -learning_rate * (gamma + 2.0 * beta * apart), vector);
+            add_scaled(&mut sums.class_sum, -learning_rate * (classes * gamma + alpha), vector);
+            add_scaled(&mut target_sum, alpha, vector);
+        }
 
         self.curved(batch, workspace);
         let square = learning_rate * learning_rate;
         for example in 0..examples {
             let row = example * width..(example + 1) * width;
-            let (beta, gamma) = (workspace.beta[example], workspace.gamma[example]);
+            let alpha = workspace.alpha_of(example, batch.per_example);
             let out = &mut workspace.rows[row.clone()];
             out.iter_mut().for_each(|value| *value *= -2.0 * square);
-            add_scaled(out, 2.0 * learning_rate * beta, &workspace.hidden_gram[row.clone()]);
+            add_scaled(out, 2.0 * learning_rate * workspace.beta[example], &workspace.hidden_gram[row.clone()]);
             add_scaled(out, learning_rate, &workspace.pull[row]);
-            add_scaled(out, learning_rate * gamma, &sums.class_sum);
-            add_scaled(out, -square * gamma, &target_sum);
-            add_scaled(out, -0.5 * square * classes * gamma, &dense_sum);
+            add_scaled(out, 0.5 * square * alpha / classes, &target_sum);
         }
         self.add_coinciding_targets(batch, workspace, -0.5 * square);
 
         let hidden = rows_of(batch.hidden, examples, width);
         let rows = rows_of(&workspace.rows, examples, width);
         multiply(&mut workspace.square, 0.0, 1.0, hidden.t(), rows, Threads::Pool);
-        add_scaled(&mut sums.class_sum, -learning_rate * classes, &dense_sum);
-        add_scaled(&mut sums.class_sum, -learning_rate, &target_sum);
         sums
     }
 
-    /// `(diag(beta) H Q + P) C` into the scratch rows, through the smaller of `m x m` and `d x d`.
+    /// `(diag(beta) H S + P) C` into the scratch rows, through the smaller of `m x m` and `d x d`.
     fn curved(&self, batch: &Batch<'_>, workspace: &mut Workspace) {
         let width = self.width;
         let examples = batch.hidden.len() / width;

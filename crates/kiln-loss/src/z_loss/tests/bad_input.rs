@@ -117,8 +117,43 @@ fn files_that_are_not_layers_are_refused() {
     assert!(layer().save(folder.path().join("no/such/folder")).is_err());
 }
 
+/// Sizes that are legal, none at all, and beyond any memory.
+fn any_size() -> impl Strategy<Value = usize> {
+    prop_oneof![0_usize..4, Just(1 << 59), Just(usize::MAX / 2), Just(usize::MAX - 1), Just(usize::MAX)]
+}
+
+#[test]
+fn sizes_beyond_any_memory_are_refused() {
+    let refused =
+        |d_hidden, n_classes| FactoredSphericalConfig::new(d_hidden, n_classes).init(0).unwrap_err().to_string();
+    for (d_hidden, n_classes) in [(2, usize::MAX), (usize::MAX, 2), (2, 1 << 60), (usize::MAX, usize::MAX)] {
+        let error = refused(d_hidden, n_classes);
+        assert!(error.starts_with("number of weights = ") && error.contains("fit into memory"), "{error}");
+    }
+    assert!(LogSoftmaxLayerConfig::new(2, usize::MAX).init(0).is_err());
+    assert!(HierarchicalSoftmax2Config::new(usize::MAX, 2).init(0).is_err());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn nonsense_never_panics(
+        d_hidden in any_size(),
+        n_classes in any_size(),
+        bias in any::<bool>(),
+        init_std in prop::num::f64::ANY,
+        weight_decay in prop::num::f64::ANY,
+    ) {
+        let config = FactoredSphericalConfig::new(d_hidden, n_classes).with_bias(bias).with_weight_decay(weight_decay);
+        if config.clone().with_init_std(init_std).init(0).is_ok() {
+            prop_assert!(d_hidden >= 1 && n_classes >= 2 && init_std > 0.0 && weight_decay >= 0.0);
+        }
+        prop_assert!(config.init_from_weights(vec![init_std; 7]).is_err());
+        let dense = LogSoftmaxLayerConfig::new(d_hidden, n_classes).with_bias(bias).with_init_std(init_std).init(0);
+        let hierarchical = HierarchicalSoftmax2Config::new(d_hidden, n_classes).with_bias(bias).with_init_std(init_std);
+        prop_assert_eq!(dense.is_ok(), hierarchical.init(0).is_ok());
+    }
+
     #[test]
     fn no_batch_panics(
         hidden in prop::collection::vec(prop::num::f64::ANY, 0..8),

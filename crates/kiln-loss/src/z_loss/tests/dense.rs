@@ -1,7 +1,9 @@
 //! The losses on logits.
 
+use burn::tensor::{Int, Tensor};
 use kiln_check::closeness::{assert_close, assert_near, values};
 use kiln_check::gradient::{check_gradient, gradient};
+use kiln_check::loss_suite;
 
 use super::{indices, matrix, uniform};
 use crate::{
@@ -107,6 +109,7 @@ fn equal_logits_have_no_gradient() {
         assert!(partials.degenerate);
         assert_eq!((partials.da, partials.dq, partials.ds), (0.0, 0.0, 0.0));
         assert_near(partials.loss, expected, 1e-12);
+        assert_eq!(loss.value_and_centred_partials(level, 0.0, 6.0 * level, 6), partials);
     }
     let mixed = matrix(&[1.0, 1.0, 1.0, 2.0], 2);
     let flat: Vec<bool> = loss.degenerate(mixed).into_data().iter::<bool>().collect();
@@ -114,20 +117,21 @@ fn equal_logits_have_no_gradient() {
 }
 
 #[test]
-fn reductions() {
-    let logits = matrix(&uniform(12, 1.0, 5), 4);
-    let targets = indices(&[0, 3, 2]);
-    let with = |reduction| {
-        let loss = ZLossConfig::new().with_reduction(reduction).init().unwrap();
-        values(&loss.forward(logits.clone(), targets.clone()))
-    };
-    let each = with(Reduction::None);
-    assert_eq!(each.len(), 3);
-    assert_near(with(Reduction::Sum)[0], each.iter().sum(), 1e-12);
-    assert_near(with(Reduction::Mean)[0], each.iter().sum::<f64>() / 3.0, 1e-12);
+fn every_member_passes_the_suite_of_reductions() {
+    fn check<L: ClassificationLoss>(with: impl Fn(Reduction) -> L) {
+        let [each, mean, sum] = [Reduction::None, Reduction::Mean, Reduction::Sum].map(|reduction| {
+            let loss = with(reduction);
+            move |logits: Tensor<2>, targets: Tensor<1, Int>| loss.forward(logits, targets)
+        });
+        loss_suite::check_reductions(each, mean, sum, 5);
+    }
+    check(|reduction| ZLossConfig::new().with_reduction(reduction).init().unwrap());
+    check(|reduction| SphericalSoftmaxLossConfig::new().with_reduction(reduction).init().unwrap());
+    check(|reduction| TaylorSoftmaxLossConfig::new().with_reduction(reduction).init().unwrap());
+    check(|reduction| SquaredSphericalLossConfig::new().with_reduction(reduction).init().unwrap());
 }
 
-/// `dL/do_k = F_s + 2 F_q o_k + F_a [k = c]` against the gradient of the dense form.
+/// `dL/do_k = F_s + 2 F_q o_k + F_a [k = c]`, and the same with centred logits, against the gradient of the dense form.
 fn partials_equal_the_dense_gradient<L: ClassificationLoss + SphericalLoss>(loss: &L) {
     for seed in 0..5 {
         let logits = uniform(11, 2.0, 100 + seed);
@@ -137,7 +141,17 @@ fn partials_equal_the_dense_gradient<L: ClassificationLoss + SphericalLoss>(loss
         assert_near(partials.loss, value(loss, &logits, target), 1e-12);
         let mut recombined: Vec<f64> = logits.iter().map(|logit| partials.ds + 2.0 * partials.dq * logit).collect();
         recombined[target] += partials.da;
-        assert_close(&recombined, &slope(loss, &logits, target), 1e-12);
+        let expected = slope(loss, &logits, target);
+        assert_close(&recombined, &expected, 1e-12);
+
+        let sum: f64 = logits.iter().sum();
+        let centred: Vec<f64> = logits.iter().map(|logit| logit - sum / logits.len() as f64).collect();
+        let squares = centred.iter().map(|logit| logit * logit).sum();
+        let partials = loss.value_and_centred_partials(logits[target], squares, sum, logits.len());
+        assert_near(partials.loss, value(loss, &logits, target), 1e-12);
+        let mut recombined: Vec<f64> = centred.iter().map(|logit| partials.ds + 2.0 * partials.dq * logit).collect();
+        recombined[target] += partials.da;
+        assert_close(&recombined, &expected, 1e-12);
     }
 }
 
@@ -151,9 +165,13 @@ fn partials_of_every_member() {
 }
 
 #[test]
-fn differentiable_members_pass_the_suite() {
+fn every_member_passes_the_suite() {
     fn check(loss: &dyn ClassificationLoss) {
-        kiln_check::loss_suite::check(|logits, targets| loss.forward_no_reduction(logits, targets), 5);
+        loss_suite::check(|logits, targets| loss.forward_no_reduction(logits, targets), 5);
+    }
+    // Where all logits are equal, the Z-loss has no gradient.
+    for loss in [z_loss(0.1, 10.0), z_loss(1.0, 0.0), z_loss(3.0, -2.0)] {
+        loss_suite::check_except_at_ties(|logits, targets| loss.forward_no_reduction(logits, targets), 5);
     }
     check(&SphericalSoftmaxLossConfig::new().init().unwrap());
     check(&TaylorSoftmaxLossConfig::new().init().unwrap());
@@ -162,8 +180,7 @@ fn differentiable_members_pass_the_suite() {
 
 #[test]
 fn logits_beyond_the_square_root_of_the_range_are_fine() {
-    use burn::tensor::{Device, Tensor};
-    let logits = Tensor::<2>::from_floats([[1e30, -2e30, 0.0, 3e29]], &Device::flex());
+    let logits = Tensor::<2>::from_floats([[1e30, -2e30, 0.0, 3e29]], &burn::tensor::Device::flex());
     let members: [&dyn ClassificationLoss; 3] = [
         &z_loss(0.1, 10.0),
         &SphericalSoftmaxLossConfig::new().init().unwrap(),

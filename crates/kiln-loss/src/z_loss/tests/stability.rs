@@ -184,6 +184,27 @@ fn equal_logits_are_counted_and_change_nothing() {
 }
 
 #[test]
+fn logits_that_differ_by_rounding_alone_count_as_equal() {
+    // The third feature is a fixed multiple of the second, in the weights and in the hidden vectors, and stays that.
+    let (classes_count, ratio) = (40, 0.3_f64.sqrt());
+    let (first, second) = (uniform(classes_count, 1.0, 1), uniform(classes_count, 1.0, 2));
+    let given = first.iter().zip(&second).flat_map(|(first, second)| [*first, *second, ratio * second]).collect();
+    let config = FactoredSphericalConfig::new(3, classes_count).with_bias(false);
+    let mut layer = config.init_from_weights::<f64>(given).unwrap();
+    let loss = ZLossConfig::new().init().unwrap();
+    for step in 0..200 {
+        let hidden =
+            uniform(8, 1.0, step).chunks(2).flat_map(|row| [row[0], row[1], ratio * row[1]]).collect::<Vec<_>>();
+        layer.step(matrix(&hidden, 3), &classes(4, classes_count, step), &loss, 0.5).unwrap();
+    }
+    assert_eq!(layer.diagnostics().degenerate_examples, 0);
+    let before = weights(&layer);
+    layer.step(matrix(&[0.0, ratio, -1.0], 3), &[5], &loss, 0.5).unwrap();
+    assert_eq!(layer.diagnostics().degenerate_examples, 1);
+    assert!(largest_difference(&weights(&layer), &before) < 1e-12);
+}
+
+#[test]
 fn a_saved_layer_goes_on_where_it_stopped() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("layer.safetensors");

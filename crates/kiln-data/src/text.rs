@@ -188,26 +188,6 @@ struct Book {
 }
 
 impl Corpus {
-    /// The English novels that are in the data directory (all that the catalogue's `novels` and `austen` name), at
-    /// most `words` running words of them.
-    ///
-    /// # Errors
-    /// [`DataError::NotHere`] where there is none.
-    pub fn novels(dir: &DataDir, words: usize) -> Result<Self, DataError> {
-        let options = CorpusOptions { max_tokens: Some(words), ..CorpusOptions::default() };
-        let mut files: Vec<&str> = Vec::new();
-        for entry in ["novels", "austen"].into_iter().filter_map(catalogue::find) {
-            files.extend(entry.files.iter().map(|file| file.path));
-        }
-        files.sort_unstable();
-        files.dedup();
-        let paths: Vec<PathBuf> = files.iter().filter_map(|file| dir.get(file)).collect();
-        if paths.is_empty() {
-            return Err(not_here("novels", files.first().copied().unwrap_or_default(), dir));
-        }
-        Self::read(&paths, &options)
-    }
-
     /// A set of texts by its name (`novels`, `austen`), a file (`.txt`, `.txt.gz`) or a folder of such files.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use kiln_data::catalogue::{self, Kind};
 use kiln_data::text::{Corpus, CorpusOptions, Part};
-use kiln_data::{DataDir, OpenOptions, open};
+use kiln_data::{DataDir, DataError, OpenOptions, open};
 
 fn data() -> DataDir {
     DataDir::find(Some(&PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../data")))
@@ -102,11 +102,19 @@ fn every_set_that_is_in_a_data_directory_opens() {
 }
 
 #[test]
-fn novels_take_an_equal_share_of_each_book() {
-    let corpus = Corpus::novels(&data(), 150_000).unwrap();
+fn austen_takes_an_equal_share_of_each_book() {
+    let options = CorpusOptions { max_tokens: Some(150_000), ..CorpusOptions::default() };
+    let corpus = Corpus::open("austen", &data(), &options).unwrap();
     assert_eq!(corpus.books(), ["austen-persuasion", "austen-emma", "austen-pride-and-prejudice"]);
     let running = [Part::Train, Part::Validation, Part::Test].map(|part| corpus.num_tokens(part));
     assert_eq!(running.iter().sum::<usize>(), 150_000);
     assert_eq!(running[2], 15_000);
     assert_eq!(corpus.vocabulary().word(1), "the");
+}
+
+#[test]
+fn a_set_of_books_of_which_some_are_missing_is_refused_with_the_first_of_them() {
+    let error = Corpus::open("novels", &data(), &CorpusOptions::default()).unwrap_err();
+    let DataError::NotHere { name, file, .. } = error else { panic!("{error}") };
+    assert_eq!((name.as_str(), file.as_str()), ("novels", "text/novels/dickens-great-expectations.txt.gz"));
 }

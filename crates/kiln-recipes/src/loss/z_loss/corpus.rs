@@ -1,4 +1,4 @@
-//! The novels as examples: a known word as the class, and the words before it.
+//! Running text as examples: a known word as the class, and the words before it.
 
 use burn::tensor::{Device, Int, Tensor};
 use kiln_data::DataDir;
@@ -29,16 +29,9 @@ impl Corpus {
     /// Reads the text. Only the `most_classes` most frequent words are classes; 0 for all. Other words still occur in
     /// contexts.
     pub(super) fn read(settings: &CorpusSettings, data: &DataDir, most_classes: usize) -> Result<Self, LabError> {
-        if settings.context == 0 {
-            return Err(LabError::setting("corpus.context", 0, "at least one word"));
-        }
         let most = if settings.words == 0 { usize::MAX } else { settings.words };
-        let corpus = if settings.source == "novels" {
-            text::Corpus::novels(data, most)?
-        } else {
-            let options = CorpusOptions { max_tokens: Some(most), ..CorpusOptions::default() };
-            text::Corpus::open(&settings.source, data, &options)?
-        };
+        let options = CorpusOptions { max_tokens: Some(most), ..CorpusOptions::default() };
+        let corpus = text::Corpus::open(&settings.source, data, &options)?;
         let known = corpus.vocabulary().len() - 1;
         let vocabulary = if most_classes == 0 { known } else { known.min(most_classes) };
         let part = |part| -> Result<Windows, LabError> {
@@ -53,6 +46,18 @@ impl Corpus {
             vocabulary,
             words: [Part::Train, Part::Validation, Part::Test].map(|part| corpus.num_tokens(part)).iter().sum(),
         })
+    }
+
+    /// Its sizes, in words.
+    pub(super) fn described(&self) -> String {
+        format!(
+            "{} running words, {} classes, {} training, {} validation and {} test examples",
+            self.words,
+            self.vocabulary,
+            self.train.len(),
+            self.validation.len(),
+            self.test.len()
+        )
     }
 
     /// Words that occur in contexts, `<unk>` among them.

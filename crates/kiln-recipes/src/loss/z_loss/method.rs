@@ -3,9 +3,9 @@
 use burn::tensor::Tensor;
 use kiln_lab::LabError;
 use kiln_loss::{
-    FactoredSphericalConfig, FactoredSphericalLayer, HierarchicalSoftmax2, HierarchicalSoftmax2Config, LogSoftmaxLayer,
-    LogSoftmaxLayerConfig, SphericalLoss, SphericalSoftmaxLossConfig, SquaredSphericalLossConfig, StepOut,
-    TaylorSoftmaxLossConfig, ZLossConfig,
+    ClassificationLoss, CrossEntropyLossConfig, Diagnostics, FactoredSphericalConfig, FactoredSphericalLayer,
+    HierarchicalSoftmax2, HierarchicalSoftmax2Config, LogSoftmaxLayer, LogSoftmaxLayerConfig, SphericalLoss,
+    SphericalSoftmaxLossConfig, SquaredSphericalLossConfig, StepOut, TaylorSoftmaxLossConfig, ZLossConfig,
 };
 use serde::{Deserialize, Serialize};
 
@@ -57,8 +57,8 @@ impl Method {
         }
     }
 
-    /// The spherical loss, for the methods that have one.
-    pub(super) fn spherical(&self) -> Result<Option<Box<dyn SphericalLoss>>, LabError> {
+    /// The loss in both forms, for the members of the spherical family.
+    pub(super) fn spherical(&self) -> Result<Option<Box<dyn BothForms>>, LabError> {
         let refused = |error| LabError::method(error);
         Ok(match *self {
             Self::LogSoftmax | Self::HierarchicalSoftmax => None,
@@ -71,6 +71,14 @@ impl Method {
                 Some(Box::new(SphericalSoftmaxLossConfig::new().with_eps(eps).init().map_err(refused)?))
             }
             Self::SquaredError => Some(Box::new(SquaredSphericalLossConfig::new().init().map_err(refused)?)),
+        })
+    }
+
+    /// The loss on logits. Hierarchical softmax has none: in its place stands log-softmax.
+    pub(super) fn dense_loss(&self) -> Result<Box<dyn ClassificationLoss>, LabError> {
+        Ok(match self.spherical()? {
+            Some(loss) => loss,
+            None => Box::new(CrossEntropyLossConfig::new().init().map_err(LabError::method)?),
         })
     }
 
@@ -99,10 +107,14 @@ impl Method {
     }
 }
 
+/// A loss on logits that the factored layer knows too.
+pub(super) trait BothForms: ClassificationLoss + SphericalLoss {}
+impl<L: ClassificationLoss + SphericalLoss> BothForms for L {}
+
 /// An output layer with its loss.
 pub(super) enum OutputLayer {
     /// Any spherical loss.
-    Factored(Box<FactoredSphericalLayer>, Box<dyn SphericalLoss>),
+    Factored(Box<FactoredSphericalLayer>, Box<dyn BothForms>),
     /// Log-softmax.
     Dense(LogSoftmaxLayer),
     /// Hierarchical softmax.
@@ -130,6 +142,14 @@ impl OutputLayer {
             Self::Factored(layer, _) => layer.scores(hidden),
             Self::Dense(layer) => layer.scores(hidden),
             Self::Hierarchical(layer) => layer.scores(hidden),
+        }
+    }
+
+    /// Counters of the factored layer; zeros for the others, which need no maintenance.
+    pub(super) fn diagnostics(&self) -> Diagnostics {
+        match self {
+            Self::Factored(layer, _) => layer.diagnostics(),
+            Self::Dense(_) | Self::Hierarchical(_) => Diagnostics::default(),
         }
     }
 }

@@ -1,18 +1,24 @@
-//! Z-loss: speed of the factored output layer, its equality with dense SGD, and ranking quality on English novels.
+//! Z-loss: speed of the factored output layer, its equality with dense SGD, and ranking quality on English
+//! novels.
 
+mod contest;
 mod corpus;
 mod end_to_end;
 mod equality;
 mod language_model;
 mod method;
 mod quality;
+mod quality_dense;
+mod ranking;
 mod settings;
 mod speed;
+mod training;
 
 use kiln_lab::{LabError, MethodCard, Recipe, Run, Scale, Verdict};
 
+use corpus::Corpus;
 pub use settings::Settings;
-use settings::{CorpusSettings, QualitySettings, SpeedSettings};
+use settings::{Budget, CorpusSettings, DenseSettings, QualitySettings, SpeedSettings};
 
 /// Z-loss against log-softmax, hierarchical softmax and the other spherical losses.
 pub struct ZLossRecipe;
@@ -46,7 +52,7 @@ impl Recipe for ZLossRecipe {
     }
 
     fn parts(&self) -> &'static [&'static str] {
-        &["speed", "equality", "quality"]
+        &["speed", "equality", "quality", "quality-dense"]
     }
 
     fn settings(&self, scale: Scale) -> Settings {
@@ -61,24 +67,27 @@ impl Recipe for ZLossRecipe {
     }
 
     fn findings(&self, _settings: &Settings) -> Vec<String> {
-        [speed::FINDINGS, end_to_end::FINDINGS, equality::FINDINGS, quality::FINDINGS]
-            .concat()
-            .iter()
-            .map(ToString::to_string)
-            .collect()
+        let parts =
+            [speed::FINDINGS, end_to_end::FINDINGS, equality::FINDINGS, quality::FINDINGS, quality_dense::FINDINGS];
+        parts.concat().iter().map(ToString::to_string).collect()
     }
 
     fn run(&self, settings: &Settings, run: &mut Run) -> Result<Verdict, LabError> {
+        settings.check()?;
         let mut verdict = Verdict::new();
         if run.wants("speed") {
-            verdict = verdict.with(speed::run(&settings.speed, run)?);
-            verdict = verdict.with(end_to_end::run(settings, run)?);
+            let corpus = Corpus::read(&settings.corpus, run.data(), 0)?;
+            verdict = verdict.with(speed::run(&settings.speed, corpus.vocabulary, run)?);
+            verdict = verdict.with(end_to_end::run(settings, &corpus, run)?);
         }
         if run.wants("equality") {
             verdict = verdict.with(equality::run(settings, run)?);
         }
         if run.wants("quality") {
             verdict = verdict.with(quality::run(settings, run)?);
+        }
+        if run.wants("quality-dense") {
+            verdict = verdict.with(quality_dense::run(settings, run)?);
         }
         Ok(verdict)
     }

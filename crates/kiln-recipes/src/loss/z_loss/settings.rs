@@ -1,12 +1,15 @@
 //! What the reproduction of the Z-loss can be told.
 
-use kiln_lab::Scale;
+use kiln_lab::{LabError, Scale};
 use serde::{Deserialize, Serialize};
+
+use super::method::Method;
+use super::ranking::NEEDED_KS;
 
 /// Settings of [`super::ZLossRecipe`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Settings {
-    /// The text of the quality and equality parts.
+    /// The text.
     pub corpus: CorpusSettings,
     /// The speed part.
     pub speed: SpeedSettings,
@@ -14,12 +17,14 @@ pub struct Settings {
     pub equality: EqualitySettings,
     /// The quality part.
     pub quality: QualitySettings,
+    /// The dense quality part.
+    pub quality_dense: DenseSettings,
 }
 
 /// The text.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CorpusSettings {
-    /// `novels`, another text of the data directory, or a file or folder of plain text.
+    /// `austen`, which ships with kiln, `novels` of a data directory, or a file or folder of plain text.
     pub source: String,
     /// At most this many running words; 0 for all.
     pub words: usize,
@@ -48,12 +53,14 @@ pub struct SpeedSettings {
     pub ratio_batch_size: usize,
     /// Classes of the ratio to hierarchical softmax, with the hidden width of the curve.
     pub hierarchical_classes: usize,
-    /// Classes of a real vocabulary, with the hidden width of the curve.
-    pub vocabulary: usize,
-    /// Steps timed of a fast layer.
+    /// Learning rate of every timed step.
+    pub learning_rate: f64,
+    /// Steps timed of the factored layer, whose bookkeeping is recomputed every 1000 steps.
     pub steps: usize,
-    /// Steps timed of a slow layer.
-    pub slow_steps: usize,
+    /// Steps timed of hierarchical softmax.
+    pub hierarchical_steps: usize,
+    /// Steps timed of a layer that touches every weight.
+    pub dense_steps: usize,
 }
 
 /// Settings of the equality part.
@@ -69,6 +76,8 @@ pub struct EqualitySettings {
     pub steps: usize,
     /// Learning rate.
     pub learning_rate: f64,
+    /// Learning rate of squared error, whose gradient grows with the logits.
+    pub squared_error_learning_rate: f64,
 }
 
 /// Settings of the quality part.
@@ -78,16 +87,14 @@ pub struct QualitySettings {
     pub embedding: usize,
     /// Widths of the hidden layers.
     pub hidden: Vec<usize>,
-    /// Examples a step.
-    pub batch_size: usize,
-    /// Passes over the training text.
-    pub epochs: usize,
     /// Standard deviation of the output layer's initial weights.
     pub init_std: f64,
     /// Learning rates of Adam below the output layer to choose from. The Z-loss and spherical softmax, which have
     /// hyperparameters of their own to choose, take the first.
     pub encoder_rates: Vec<f64>,
-    /// Learning rates of the output layer to choose from, as factors of each method's own centre.
+    /// Centres of the output layer's learning rates.
+    pub rates: RateCentres,
+    /// Learning rates of the output layer to choose from, as factors of each method's centre.
     pub rate_factors: Vec<f64>,
     /// Sharpness `a` of the Z-loss to choose from, each with the margin in the same place.
     pub sharpness: Vec<f64>,
@@ -97,12 +104,82 @@ pub struct QualitySettings {
     pub z_rate_factors: Vec<f64>,
     /// `eps` of spherical softmax to choose from, as many as encoder rates.
     pub spherical_eps: Vec<f64>,
-    /// Examples of a tuning run.
+    /// How long a training is.
+    pub budget: Budget,
+}
+
+/// Settings of the dense quality part.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct DenseSettings {
+    /// The most frequent words of the text, as classes.
+    pub classes: usize,
+    /// Width of a word's embedding.
+    pub embedding: usize,
+    /// Widths of the hidden layers.
+    pub hidden: Vec<usize>,
+    /// Learning rates of Adam to choose from.
+    pub learning_rates: Vec<f64>,
+    /// Learning rates to choose from for each pair of the Z-loss and each `eps` of spherical softmax; there must be as
+    /// many trials as others have.
+    pub coarse_learning_rates: Vec<f64>,
+    /// Sharpness `a` of the Z-loss to choose from, each with the margin in the same place.
+    pub sharpness: Vec<f64>,
+    /// Margin `b` of the Z-loss to choose from.
+    pub margin: Vec<f64>,
+    /// `eps` of spherical softmax to choose from.
+    pub spherical_eps: Vec<f64>,
+    /// How long a training is.
+    pub budget: Budget,
+}
+
+/// What one training of a quality part may use; the same for every method.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Budget {
+    /// Examples a step.
+    pub batch_size: usize,
+    /// Passes over the training examples.
+    pub epochs: usize,
+    /// Training examples of a pass, drawn anew for each; 0 for all.
+    pub examples: usize,
+    /// Training examples of a tuning run, which is one pass.
     pub tuning_examples: usize,
-    /// Test and validation examples at most.
-    pub evaluation_examples: usize,
+    /// Validation examples at most, of which a tuning run is scored.
+    pub validation_examples: usize,
+    /// Test examples at most.
+    pub test_examples: usize,
     /// Values of k.
     pub ks: Vec<usize>,
+}
+
+/// Learning rates of the output layer around which a method is tuned. A quick run takes them as they are.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RateCentres {
+    /// Dense log-softmax.
+    pub log_softmax: f64,
+    /// Hierarchical softmax.
+    pub hierarchical_softmax: f64,
+    /// Z-loss.
+    pub z_loss: f64,
+    /// Taylor softmax.
+    pub taylor_softmax: f64,
+    /// Spherical softmax.
+    pub spherical_softmax: f64,
+    /// Squared error.
+    pub squared_error: f64,
+}
+
+impl RateCentres {
+    /// The centre of a method.
+    pub(super) fn of(&self, method: &Method) -> f64 {
+        match method {
+            Method::LogSoftmax => self.log_softmax,
+            Method::HierarchicalSoftmax => self.hierarchical_softmax,
+            Method::ZLoss { .. } => self.z_loss,
+            Method::TaylorSoftmax => self.taylor_softmax,
+            Method::SphericalSoftmax { .. } => self.spherical_softmax,
+            Method::SquaredError => self.squared_error,
+        }
+    }
 }
 
 impl Settings {
@@ -111,51 +188,25 @@ impl Settings {
         let full = Self::full();
         match scale {
             Scale::Full => full,
-            Scale::Quick => Self {
-                corpus: CorpusSettings { words: 150_000, ..full.corpus },
-                speed: SpeedSettings {
-                    classes: vec![1_000, 10_000, 100_000],
-                    slope_from: 1_000,
-                    burn_up_to: 10_000,
-                    steps: 40,
-                    slow_steps: 5,
-                    ..full.speed
-                },
-                equality: full.equality,
-                quality: QualitySettings { evaluation_examples: 5_000, ..full.quality.with_one_trial() },
-            },
-            Scale::Smoke => Self {
-                corpus: CorpusSettings { words: 12_000, ..full.corpus },
-                speed: SpeedSettings {
-                    classes: vec![1_000, 8_000],
-                    slope_from: 1_000,
-                    hidden: 16,
-                    batch_size: 16,
-                    burn_up_to: 1_000,
-                    ratio_classes: 10_000,
-                    ratio_hidden: 16,
-                    ratio_batch_size: 16,
-                    hierarchical_classes: 10_000,
-                    vocabulary: 2_000,
-                    steps: 5,
-                    slow_steps: 3,
-                },
-                equality: EqualitySettings { classes: 200, hidden: 16, batch_size: 8, steps: 50, ..full.equality },
-                quality: QualitySettings {
-                    embedding: 16,
-                    hidden: vec![32],
-                    batch_size: 50,
-                    epochs: 1,
-                    evaluation_examples: 500,
-                    ..full.quality.with_one_trial()
-                },
-            },
+            Scale::Quick => full.quick(),
+            Scale::Smoke => full.smoke(),
         }
     }
 
+    /// Refuses settings with which nothing can be compared.
+    pub(super) fn check(&self) -> Result<(), LabError> {
+        if self.corpus.context == 0 {
+            return Err(LabError::setting("corpus.context", 0, "at least one word"));
+        }
+        self.speed.check()?;
+        self.quality.check()?;
+        self.quality_dense.check()
+    }
+
     fn full() -> Self {
+        let ks = vec![1, 5, 10, 20, 50, 100];
         Self {
-            corpus: CorpusSettings { source: "novels".to_string(), words: 0, context: 5 },
+            corpus: CorpusSettings { source: "austen".to_string(), words: 0, context: 5 },
             speed: SpeedSettings {
                 classes: vec![10_000, 30_000, 100_000, 300_000, 1_000_000],
                 slope_from: 10_000,
@@ -166,26 +217,121 @@ impl Settings {
                 ratio_hidden: 256,
                 ratio_batch_size: 100,
                 hierarchical_classes: 793_471,
-                vocabulary: 10_000,
-                steps: 200,
-                slow_steps: 10,
+                learning_rate: 1.0,
+                steps: 1000,
+                hierarchical_steps: 100,
+                dense_steps: 10,
             },
-            equality: EqualitySettings { classes: 2_000, hidden: 64, batch_size: 50, steps: 200, learning_rate: 0.5 },
+            equality: EqualitySettings {
+                classes: 2_000,
+                hidden: 64,
+                batch_size: 50,
+                steps: 200,
+                learning_rate: 0.5,
+                squared_error_learning_rate: 0.01,
+            },
             quality: QualitySettings {
                 embedding: 64,
                 hidden: vec![128, 128],
-                batch_size: 200,
-                epochs: 2,
                 init_std: 0.05,
                 encoder_rates: vec![2e-3, 4e-3],
-                rate_factors: vec![0.25, 0.5, 1.0, 2.0],
+                rates: RateCentres {
+                    log_softmax: 20.0,
+                    hierarchical_softmax: 10.0,
+                    z_loss: 24.0,
+                    taylor_softmax: 100.0,
+                    spherical_softmax: 1.0,
+                    squared_error: 1.5,
+                },
+                rate_factors: vec![0.1, 0.25, 0.5, 1.0, 2.0, 4.0],
                 sharpness: vec![0.1, 0.1, 0.3, 0.05],
                 margin: vec![10.0, 28.0, 10.0, 20.0],
-                z_rate_factors: vec![0.5, 2.0],
+                z_rate_factors: vec![0.25, 1.0, 4.0],
                 spherical_eps: vec![1e-3, 1e-1],
-                tuning_examples: 60_000,
-                evaluation_examples: 40_000,
-                ks: vec![1, 5, 10, 20, 50, 100],
+                budget: Budget {
+                    batch_size: 200,
+                    epochs: 2,
+                    examples: 0,
+                    tuning_examples: 60_000,
+                    validation_examples: 10_000,
+                    test_examples: 40_000,
+                    ks: ks.clone(),
+                },
+            },
+            quality_dense: DenseSettings {
+                classes: 2_000,
+                embedding: 32,
+                hidden: vec![64],
+                learning_rates: vec![2e-3, 4e-3, 8e-3, 1.6e-2, 3.2e-2, 6.4e-2],
+                coarse_learning_rates: vec![4e-3, 1.6e-2, 6.4e-2],
+                sharpness: vec![0.1, 0.1],
+                margin: vec![10.0, 28.0],
+                spherical_eps: vec![1e-3, 1e-1],
+                budget: Budget {
+                    batch_size: 200,
+                    epochs: 2,
+                    examples: 80_000,
+                    tuning_examples: 40_000,
+                    validation_examples: 5_000,
+                    test_examples: 20_000,
+                    ks,
+                },
+            },
+        }
+    }
+
+    fn quick(self) -> Self {
+        let quality = self.quality.with_one_trial();
+        let dense = self.quality_dense.with_one_trial();
+        Self {
+            corpus: CorpusSettings { words: 150_000, ..self.corpus },
+            speed: SpeedSettings {
+                classes: vec![1_000, 10_000, 100_000],
+                slope_from: 1_000,
+                burn_up_to: 10_000,
+                steps: 200,
+                hierarchical_steps: 20,
+                dense_steps: 5,
+                ..self.speed
+            },
+            equality: self.equality,
+            quality: QualitySettings { budget: Budget { test_examples: 5_000, ..quality.budget }, ..quality },
+            quality_dense: DenseSettings {
+                budget: Budget { examples: 30_000, test_examples: 5_000, ..dense.budget },
+                ..dense
+            },
+        }
+    }
+
+    fn smoke(self) -> Self {
+        let quality = self.quality.with_one_trial();
+        let dense = self.quality_dense.with_one_trial();
+        let short = |budget: Budget| Budget { batch_size: 50, epochs: 1, test_examples: 500, ..budget };
+        Self {
+            corpus: CorpusSettings { words: 12_000, ..self.corpus },
+            speed: SpeedSettings {
+                classes: vec![1_000, 8_000],
+                slope_from: 1_000,
+                hidden: 16,
+                batch_size: 16,
+                burn_up_to: 1_000,
+                ratio_classes: 10_000,
+                ratio_hidden: 16,
+                ratio_batch_size: 16,
+                hierarchical_classes: 10_000,
+                steps: 15,
+                hierarchical_steps: 5,
+                dense_steps: 3,
+                ..self.speed
+            },
+            equality: EqualitySettings { classes: 200, hidden: 16, batch_size: 8, steps: 50, ..self.equality },
+            quality: QualitySettings { embedding: 16, hidden: vec![32], budget: short(quality.budget), ..quality },
+            quality_dense: DenseSettings {
+                classes: 200,
+                embedding: 16,
+                hidden: vec![32],
+                budget: Budget { examples: 2_000, ..short(dense.budget) },
+                ..dense
             },
         }
     }
@@ -204,4 +350,101 @@ impl QualitySettings {
             ..self
         }
     }
+}
+
+impl DenseSettings {
+    /// One trial for each method, so that nothing is tuned.
+    fn with_one_trial(self) -> Self {
+        Self {
+            learning_rates: vec![1.6e-2],
+            coarse_learning_rates: vec![1.6e-2],
+            sharpness: vec![0.1],
+            margin: vec![10.0],
+            spherical_eps: vec![1e-1],
+            ..self
+        }
+    }
+}
+
+impl SpeedSettings {
+    fn check(&self) -> Result<(), LabError> {
+        let steps = [
+            ("speed.steps", self.steps),
+            ("speed.hierarchical_steps", self.hierarchical_steps),
+            ("speed.dense_steps", self.dense_steps),
+        ];
+        match steps.iter().find(|(_, steps)| *steps == 0) {
+            Some((name, steps)) => Err(LabError::setting(name, steps, "at least one step")),
+            None => Ok(()),
+        }
+    }
+}
+
+impl QualitySettings {
+    fn check(&self) -> Result<(), LabError> {
+        self.budget.check("quality.budget")?;
+        check_pairs("quality.sharpness", &self.sharpness, &self.margin)?;
+        let trials = self.rate_factors.len() * self.encoder_rates.len();
+        if trials == 0 {
+            return Err(LabError::setting("quality.rate_factors", "[]", "at least one rate here and in encoder_rates"));
+        }
+        let z_trials = self.sharpness.len() * self.z_rate_factors.len();
+        if z_trials != trials {
+            let expected = format!("{trials} trials of the Z-loss, as many as of the other methods");
+            return Err(LabError::setting("quality.z_rate_factors", format!("{z_trials} trials"), expected));
+        }
+        if self.spherical_eps.len() != self.encoder_rates.len() {
+            let values = format!("{:?}", self.spherical_eps);
+            return Err(LabError::setting("quality.spherical_eps", values, "as many values as encoder_rates has"));
+        }
+        Ok(())
+    }
+}
+
+impl DenseSettings {
+    fn check(&self) -> Result<(), LabError> {
+        self.budget.check("quality_dense.budget")?;
+        check_pairs("quality_dense.sharpness", &self.sharpness, &self.margin)?;
+        let trials = self.learning_rates.len();
+        if trials == 0 {
+            return Err(LabError::setting("quality_dense.learning_rates", "[]", "at least one rate"));
+        }
+        let coarse = self.coarse_learning_rates.len();
+        for (name, variants) in [("sharpness", self.sharpness.len()), ("spherical_eps", self.spherical_eps.len())] {
+            if variants * coarse != trials {
+                let found = format!("{} trials", variants * coarse);
+                let expected = format!("{trials} trials with coarse_learning_rates, as many as of the other losses");
+                return Err(LabError::setting(&format!("quality_dense.{name}"), found, expected));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Budget {
+    fn check(&self, name: &str) -> Result<(), LabError> {
+        let counts = [
+            ("batch_size", self.batch_size),
+            ("epochs", self.epochs),
+            ("tuning_examples", self.tuning_examples),
+            ("validation_examples", self.validation_examples),
+            ("test_examples", self.test_examples),
+        ];
+        if let Some((count, value)) = counts.iter().find(|(_, value)| *value == 0) {
+            return Err(LabError::setting(&format!("{name}.{count}"), value, "at least 1"));
+        }
+        if NEEDED_KS.iter().any(|k| !self.ks.contains(k)) {
+            let expected = format!("a list with all of {NEEDED_KS:?}");
+            return Err(LabError::setting(&format!("{name}.ks"), format!("{:?}", self.ks), expected));
+        }
+        Ok(())
+    }
+}
+
+fn check_pairs(name: &str, sharpness: &[f64], margin: &[f64]) -> Result<(), LabError> {
+    if sharpness.len() != margin.len() || sharpness.is_empty() {
+        let lengths = format!("{} and {} values", sharpness.len(), margin.len());
+        return Err(LabError::setting(name, lengths, "as many values as margin has, at least 1"));
+    }
+    Ok(())
 }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use kiln_lab::statistics::{figure, log_log_slope, median};
-use kiln_lab::{Finding, LabError, Plot, Run, Series, Table};
+use kiln_lab::{Finding, LabError, Measured, Plot, Run, Series, Table};
 use kiln_loss::{ClassificationLoss, ZLossConfig};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -13,11 +13,17 @@ use serde::{Deserialize, Serialize};
 use super::SpeedSettings;
 use super::method::{Method, OutputLayer};
 
-pub(super) const FINDINGS: &[&str] =
-    &["flat-in-classes", "log-softmax-grows", "40-times-faster", "4-times-faster-than-hierarchical", "real-vocabulary"];
+pub(super) const FINDINGS: &[&str] = &[
+    "speed/flat-in-classes",
+    "speed/log-softmax-grows",
+    "speed/40-times-faster",
+    "speed/4-times-faster-than-hierarchical",
+    "speed/real-vocabulary",
+];
 
-const LEARNING_RATE: f64 = 0.01;
 const Z_LOSS: Method = Method::ZLoss { sharpness: 0.1, margin: 10.0 };
+/// Standard deviation of the initial weights.
+const INIT_STD: f64 = 0.05;
 
 /// What is timed.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -48,85 +54,181 @@ struct Size {
     examples: usize,
 }
 
-/// Seconds of a step.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Timing {
-    median: f64,
-    /// Over all steps, stabilisations included.
-    mean: f64,
+/// Seconds of a step, and the maintenance that fell due in the steps timed.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(super) struct Timing {
+    /// Over all steps, maintenance included.
+    pub mean: f64,
+    /// Of a step, which is one without maintenance.
+    pub median: f64,
+    pub steps: usize,
+    pub stabilisations: u64,
+    /// Singular values that the stabilisations set back, each at the cost of a pass over the weights.
+    pub singular_values_reset: u64,
+    pub resyncs: u64,
+    pub split_batches: u64,
 }
 
-pub(super) fn run(settings: &SpeedSettings, run: &mut Run) -> Result<Vec<Finding>, LabError> {
+impl Timing {
+    /// From the seconds of all steps, and the layer that took them.
+    pub(super) fn new(seconds: &[f64], layer: Option<&OutputLayer>) -> Self {
+        let counts = layer.map(OutputLayer::diagnostics).unwrap_or_default();
+        Self {
+            mean: seconds.iter().sum::<f64>() / seconds.len() as f64,
+            median: median(seconds),
+            steps: seconds.len(),
+            stabilisations: counts.stabilisations,
+            singular_values_reset: counts.singular_values_reset,
+            resyncs: counts.resyncs,
+            split_batches: counts.split_batches,
+        }
+    }
+
+    /// What the mean includes.
+    pub(super) fn maintenance(&self) -> String {
+        let times = |count: u64, one: &str, many: &str| format!("{count} {}", if count == 1 { one } else { many });
+        let resyncs = match self.resyncs {
+            0 => "no recomputation of the bookkeeping, which is due every 1000 steps".to_string(),
+            count => times(count, "recomputation of the bookkeeping", "recomputations of the bookkeeping"),
+        };
+        let mut text = format!(
+            "the mean is over {} factored steps with {} ({}) and {resyncs}",
+            self.steps,
+            times(self.stabilisations, "stabilisation", "stabilisations"),
+            times(self.singular_values_reset, "singular value set back", "singular values set back"),
+        );
+        if self.split_batches > 0 {
+            text += &format!("; {}", times(self.split_batches, "batch was split", "batches were split"));
+        }
+        text
+    }
+}
+
+/// How many times longer the second took than the first.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ratio {
+    pub mean: f64,
+    pub median: f64,
+}
+
+impl Ratio {
+    pub(super) fn new(own: &Timing, other: &Timing) -> Self {
+        Self { mean: other.mean / own.mean, median: other.median / own.median }
+    }
+}
+
+/// Times every layer, and the factored one in turns with its rivals; `vocabulary` is the number of words of the text.
+pub(super) fn run(settings: &SpeedSettings, vocabulary: usize, run: &mut Run) -> Result<Vec<Finding>, LabError> {
     run.note(
         "speed: random hidden vectors and random targets; a step is the output layer's forward pass, backward pass and \
-         update",
+         update, and the mean step of the factored layer includes its maintenance",
     );
     let curves = curves(settings, run)?;
     let at = |classes, hidden, examples| Size { classes, hidden, examples };
     let ratio_size = at(settings.ratio_classes, settings.ratio_hidden, settings.ratio_batch_size);
-    let vocabulary_size = at(settings.vocabulary, settings.hidden, settings.batch_size);
     let hierarchical_size = at(settings.hierarchical_classes, settings.hidden, settings.batch_size);
-    let jobs: [(Size, Method); 3] = [
-        (ratio_size, Method::LogSoftmax),
-        (hierarchical_size, Method::HierarchicalSoftmax),
-        (vocabulary_size, Method::LogSoftmax),
+    let vocabulary_size = at(vocabulary, settings.hidden, settings.batch_size);
+    let jobs: [(&str, Size, Method); 3] = [
+        ("large", ratio_size, Method::LogSoftmax),
+        ("large", hierarchical_size, Method::HierarchicalSoftmax),
+        ("text", vocabulary_size, Method::LogSoftmax),
     ];
-    let key = |(size, rival): &(Size, Method)| format!("{} {}", rival.name(), size.classes);
-    let pairs = run.sequential("speed-ratio", &jobs, key, |(size, rival), _| {
-        in_turns([Z_LOSS, *rival], *size, settings.slow_steps)
-    })?;
-    let ratio = |index: usize| pairs[index][1].median / pairs[index][0].median;
-    let described = |index: usize| {
-        let (size, [own, other]) = (jobs[index].0, &pairs[index]);
-        format!(
-            "{} (D={}, d={}, m={}: {} against {} ms)",
-            figure(ratio(index)),
+    let key = |(name, size, rival): &(&str, Size, Method)| format!("{} {name} {}", rival.name(), size.classes);
+    let pairs =
+        run.sequential("speed-ratio", &jobs, key, |(_, size, rival), _| in_turns([Z_LOSS, *rival], *size, settings))?;
+    let measured = |index: usize| {
+        let ((_, size, _), [own, other]) = (jobs[index], &pairs[index]);
+        let ratio = Ratio::new(own, other);
+        let text = format!(
+            "{} by the mean step, {} by the median (D={}, d={}, m={}: {} against {} ms)",
+            figure(ratio.mean),
+            figure(ratio.median),
             size.classes,
             size.hidden,
             size.examples,
-            figure(1e3 * own.median),
-            figure(1e3 * other.median)
-        )
+            figure(1e3 * own.mean),
+            figure(1e3 * other.mean)
+        );
+        (ratio.mean, Measured::from(ratio.mean).text(text), pairs[index][0].maintenance())
     };
-    let slope = |layer: Layer| {
-        let curve = curves.iter().find(|(known, _)| *known == layer).map_or(&[][..], |(_, points)| points);
-        let points = curve.iter().filter(|(classes, _)| *classes >= settings.slope_from);
-        log_log_slope(&points.map(|(classes, timing)| (*classes as f64, timing.median)).collect::<Vec<_>>())
-    };
-    let (own_slope, dense_slope) = (slope(LAYERS[0]), slope(LAYERS[1]));
+    let (log_softmax, log_softmax_text, log_softmax_note) = measured(0);
+    let (hierarchical, hierarchical_text, hierarchical_note) = measured(1);
+    let (_, vocabulary_text, vocabulary_note) = measured(2);
+    let (own_slope, dense_slope) = (curves.slope(LAYERS[0], settings), curves.slope(LAYERS[1], settings));
     Ok(vec![
-        Finding::new("flat-in-classes", "the time of a factored step does not depend on the number of classes")
+        Finding::new("speed/flat-in-classes", "the time of a factored step does not depend on the number of classes")
             .paper("independent of D")
-            .measured(own_slope)
-            .bound("slope of log time over log D below 0.15")
-            .held_if(own_slope < 0.15),
-        Finding::new("log-softmax-grows", "the time of a log-softmax step grows in proportion")
-            .measured(dense_slope)
-            .bound("slope of log time over log D above 0.85")
-            .held_if(dense_slope > 0.85),
-        Finding::new("40-times-faster", "the factored step is 40 times faster than log-softmax at a large D/d")
+            .measured(own_slope.measured())
+            .bound("slope of log mean time over log D below 0.15")
+            .held_if(own_slope.mean < 0.15)
+            .note(format!("at the largest D, {}", curves.largest(LAYERS[0]).maintenance())),
+        Finding::new("speed/log-softmax-grows", "the time of a log-softmax step grows in proportion")
+            .measured(dense_slope.measured())
+            .bound("slope of log mean time over log D above 0.85")
+            .held_if(dense_slope.mean > 0.85),
+        Finding::new("speed/40-times-faster", "the factored step is 40 times faster than log-softmax at a large D/d")
             .paper("40 (D=793471)")
-            .measured(kiln_lab::Measured::from(ratio(0)).text(described(0)))
-            .bound("ratio of medians at least 40")
-            .held_if(ratio(0) >= 40.0)
-            .note("output layer only, timed in turns"),
+            .measured(log_softmax_text)
+            .bound("ratio of mean steps at least 40")
+            .held_if(log_softmax >= 40.0)
+            .note(format!("output layer only, timed in turns; {log_softmax_note}")),
         Finding::new(
-            "4-times-faster-than-hierarchical",
+            "speed/4-times-faster-than-hierarchical",
             "the factored step is 4 times faster than hierarchical softmax",
         )
         .paper("more than 4 (D=793471)")
-        .measured(kiln_lab::Measured::from(ratio(1)).text(described(1)))
-        .bound("ratio of medians at least 4")
-        .held_if(ratio(1) >= 4.0)
-        .note("output layer only, timed in turns; this hierarchical softmax works on whole clusters at a time"),
-        Finding::new("real-vocabulary", "ratio to log-softmax at the size of a real vocabulary")
-            .measured(kiln_lab::Measured::from(ratio(2)).text(described(2)))
-            .note("40 is out of reach here: the ratio of the operations is about D/(4 d)"),
+        .measured(hierarchical_text)
+        .bound("ratio of mean steps at least 4")
+        .held_if(hierarchical >= 4.0)
+        .note(format!(
+            "output layer only, timed in turns; this hierarchical softmax works on whole clusters at a time; \
+             {hierarchical_note}"
+        )),
+        Finding::new("speed/real-vocabulary", "ratio to log-softmax at the number of words of the text")
+            .measured(vocabulary_text)
+            .note(format!(
+                "the ratio of the operations is about D/(4 d) = {}; {vocabulary_note}",
+                figure(vocabulary as f64 / (4 * settings.hidden) as f64)
+            )),
     ])
 }
 
 /// Timings of every layer at every number of classes.
-type Curves = Vec<(Layer, Vec<(usize, Timing)>)>;
+struct Curves(Vec<(Layer, Vec<(usize, Timing)>)>);
+
+/// Slope of log time over log D.
+#[derive(Debug, Clone, Copy)]
+struct Slope {
+    mean: f64,
+    median: f64,
+}
+
+impl Curves {
+    fn of(&self, layer: Layer) -> &[(usize, Timing)] {
+        self.0.iter().find(|(known, _)| *known == layer).map_or(&[], |(_, points)| points)
+    }
+
+    fn slope(&self, layer: Layer, settings: &SpeedSettings) -> Slope {
+        let fitted = |seconds: fn(&Timing) -> f64| {
+            let points = self.of(layer).iter().filter(|(classes, _)| *classes >= settings.slope_from);
+            log_log_slope(&points.map(|(classes, timing)| (*classes as f64, seconds(timing))).collect::<Vec<_>>())
+        };
+        Slope { mean: fitted(|timing| timing.mean), median: fitted(|timing| timing.median) }
+    }
+
+    /// The timing at the largest number of classes.
+    fn largest(&self, layer: Layer) -> Timing {
+        let largest = self.of(layer).iter().max_by_key(|(classes, _)| *classes);
+        largest.map(|(_, timing)| timing.clone()).unwrap_or_default()
+    }
+}
+
+impl Slope {
+    fn measured(self) -> Measured {
+        let text = format!("{} by the mean step, {} by the median", figure(self.mean), figure(self.median));
+        Measured::from(self.mean).text(text)
+    }
+}
 
 fn curves(settings: &SpeedSettings, run: &mut Run) -> Result<Curves, LabError> {
     let mut jobs = Vec::new();
@@ -138,81 +240,110 @@ fn curves(settings: &SpeedSettings, run: &mut Run) -> Result<Curves, LabError> {
     let key = |(layer, classes): &(Layer, usize)| format!("{} {classes}", layer.name());
     let timings = run.sequential("speed-curve", &jobs, key, |(layer, classes), _| {
         let size = Size { classes: *classes, hidden: settings.hidden, examples: settings.batch_size };
-        let slow = matches!(layer, Layer::Burn | Layer::Built(Method::LogSoftmax));
-        let steps = if slow { settings.slow_steps } else { settings.steps };
         match layer {
-            Layer::Built(method) => Ok(timing(&time_steps(&mut build(*method, size)?, size, steps)?)),
-            Layer::Burn => time_burn(size, steps),
+            Layer::Built(method) => {
+                let mut clocked = Clocked::start(*method, size, settings.learning_rate)?;
+                clocked.run(steps(method, settings))?;
+                Ok(clocked.timing())
+            }
+            Layer::Burn => time_burn(size, settings),
         }
     })?;
     let per_example = 1e6 / settings.batch_size as f64;
-    let mut table = Table::new("Microseconds an example", ["layer", "classes", "median", "mean with stabilisations"]);
+    let headings = ["layer", "classes", "mean", "median", "steps", "stabilisations", "resyncs"];
+    let mut table = Table::new("Microseconds an example", headings);
     let mut plot =
-        Plot::line("Training step of the output layer", "classes", "microseconds an example").log_x().log_y();
-    let mut curves: Curves = Vec::new();
+        Plot::line("Training step of the output layer", "classes", "microseconds an example (mean)").log_x().log_y();
+    let mut curves = Vec::new();
     for layer in LAYERS {
         let own = jobs.iter().zip(&timings).filter(|((known, _), _)| *known == layer);
         let points: Vec<(usize, Timing)> = own.map(|((_, classes), timing)| (*classes, timing.clone())).collect();
         let mut series = Series::new(layer.name());
         for (classes, timing) in &points {
-            let (median, mean) = (per_example * timing.median, per_example * timing.mean);
-            table.push([layer.name().to_string(), classes.to_string(), figure(median), figure(mean)]);
-            series = series.point(*classes as f64, median);
+            let times = [timing.mean, timing.median].map(|seconds| figure(per_example * seconds));
+            let counts = [timing.steps as u64, timing.stabilisations, timing.resyncs].map(|count| count.to_string());
+            let row = [layer.name().to_string(), classes.to_string()].into_iter().chain(times).chain(counts);
+            table.push(row);
+            series = series.point(*classes as f64, per_example * timing.mean);
         }
         plot = plot.series(series);
         curves.push((layer, points));
     }
     run.table(table);
     run.plot("time-per-example", &plot)?;
-    Ok(curves)
+    Ok(Curves(curves))
 }
 
-/// Times two layers in turns, the factored one more often.
-fn in_turns(methods: [Method; 2], size: Size, rounds: usize) -> Result<[Timing; 2], LabError> {
-    const FAST_STEPS: usize = 4;
-    let mut layers = [build(methods[0], size)?, build(methods[1], size)?];
-    let mut seconds = [Vec::new(), Vec::new()];
-    for _ in 0..rounds {
-        for ((layer, seconds), steps) in layers.iter_mut().zip(&mut seconds).zip([FAST_STEPS, 1]) {
-            seconds.extend(time_steps(layer, size, steps)?);
+/// Steps timed of a layer.
+fn steps(method: &Method, settings: &SpeedSettings) -> usize {
+    match method {
+        Method::LogSoftmax => settings.dense_steps,
+        Method::HierarchicalSoftmax => settings.hierarchical_steps,
+        _ => settings.steps,
+    }
+}
+
+/// Times two layers in turns: each takes all its steps in as many turns as the one with fewer steps has steps.
+fn in_turns(methods: [Method; 2], size: Size, settings: &SpeedSettings) -> Result<[Timing; 2], LabError> {
+    let steps = methods.map(|method| steps(&method, settings));
+    let turns = steps[0].min(steps[1]);
+    let mut layers = [
+        Clocked::start(methods[0], size, settings.learning_rate)?,
+        Clocked::start(methods[1], size, settings.learning_rate)?,
+    ];
+    for _ in 0..turns {
+        for (layer, steps) in layers.iter_mut().zip(steps) {
+            layer.run(steps.div_ceil(turns))?;
         }
     }
-    Ok(seconds.map(|seconds| timing(&seconds)))
+    Ok(layers.map(|layer| layer.timing()))
 }
 
-fn timing(seconds: &[f64]) -> Timing {
-    Timing { median: median(seconds), mean: seconds.iter().sum::<f64>() / seconds.len() as f64 }
+/// A layer whose steps are timed.
+struct Clocked {
+    layer: OutputLayer,
+    size: Size,
+    learning_rate: f64,
+    random: ChaCha8Rng,
+    seconds: Vec<f64>,
 }
 
-fn build(method: Method, size: Size) -> Result<OutputLayer, LabError> {
-    method.layer(size.hidden, size.classes, 0.01, 1)
-}
-
-/// Seconds of each step, after one that is not counted.
-fn time_steps(layer: &mut OutputLayer, size: Size, steps: usize) -> Result<Vec<f64>, LabError> {
-    let mut random = ChaCha8Rng::seed_from_u64(1);
-    let mut seconds = Vec::with_capacity(steps);
-    for step in 0..=steps {
-        let (hidden, targets) = batch(size, &mut random);
-        let started = Instant::now();
-        layer.step(hidden, &targets, LEARNING_RATE).map_err(LabError::method)?;
-        if step > 0 {
-            seconds.push(started.elapsed().as_secs_f64());
-        }
+impl Clocked {
+    /// Builds the layer and takes a step that makes room and is not counted.
+    fn start(method: Method, size: Size, learning_rate: f64) -> Result<Self, LabError> {
+        let layer = method.layer(size.hidden, size.classes, INIT_STD, 1)?;
+        let mut clocked =
+            Self { layer, size, learning_rate, random: ChaCha8Rng::seed_from_u64(1), seconds: Vec::new() };
+        clocked.run(1)?;
+        clocked.seconds.clear();
+        Ok(clocked)
     }
-    Ok(seconds)
+
+    fn run(&mut self, steps: usize) -> Result<(), LabError> {
+        for _ in 0..steps {
+            let (hidden, targets) = batch(self.size, &mut self.random);
+            let started = Instant::now();
+            self.layer.step(hidden, &targets, self.learning_rate).map_err(LabError::method)?;
+            self.seconds.push(started.elapsed().as_secs_f64());
+        }
+        Ok(())
+    }
+
+    fn timing(&self) -> Timing {
+        Timing::new(&self.seconds, Some(&self.layer))
+    }
 }
 
 /// The dense Z-loss as anybody would write it with Burn: a matrix product, the loss, autodiff, SGD.
-fn time_burn(size: Size, steps: usize) -> Result<Timing, LabError> {
+fn time_burn(size: Size, settings: &SpeedSettings) -> Result<Timing, LabError> {
     let device = Device::flex().autodiff();
     let loss = ZLossConfig::new().init().map_err(LabError::method)?;
     let mut random = ChaCha8Rng::seed_from_u64(1);
     let weights: Vec<f32> = (0..size.classes * size.hidden).map(|_| random.random_range(-0.01..0.01)).collect();
     let plain = device.clone().inner();
     let mut weights = Tensor::<2>::from_data(TensorData::new(weights, [size.classes, size.hidden]), &plain);
-    let mut seconds = Vec::with_capacity(steps);
-    for step in 0..=steps {
+    let mut seconds = Vec::with_capacity(settings.dense_steps);
+    for step in 0..=settings.dense_steps {
         let (hidden, targets) = batch(size, &mut random);
         let hidden = Tensor::<2>::from_data(hidden.into_data(), &device).require_grad();
         let targets: Vec<i64> = targets.iter().map(|&target| target as i64).collect();
@@ -221,13 +352,13 @@ fn time_burn(size: Size, steps: usize) -> Result<Timing, LabError> {
         let tracked = Tensor::<2>::from_inner(weights.clone()).require_grad();
         let gradients = loss.forward(hidden.matmul(tracked.clone().transpose()), targets).backward();
         if let Some(gradient) = tracked.grad(&gradients) {
-            weights = weights - gradient * LEARNING_RATE;
+            weights = weights - gradient * settings.learning_rate;
         }
         if step > 0 {
             seconds.push(started.elapsed().as_secs_f64());
         }
     }
-    Ok(timing(&seconds))
+    Ok(Timing::new(&seconds, None))
 }
 
 fn batch(size: Size, random: &mut ChaCha8Rng) -> (Tensor<2>, Vec<usize>) {

@@ -10,6 +10,9 @@ use super::comparison::Method;
 /// How near an end point must be to a minimum to count as there.
 const NEAR: f64 = 0.01;
 
+/// Those whose end points the findings name.
+const CLAIMED: [Method; 3] = [Method::DIFFGRAD, Method::ADAM, Method::HALF_RATE_ADAM];
+
 pub(super) fn finding_ids() -> Vec<String> {
     ["f1-global-minimum", "f2-global-minimum", "half-rate-synthetic", "f3-end-points", "f2-notebook"]
         .map(String::from)
@@ -81,8 +84,7 @@ fn half_rate(f1: f64, f2: f64) -> Finding {
 }
 
 fn ends(end: impl Fn(Method) -> f64) -> String {
-    let shown = [Method::DIFFGRAD, Method::ADAM, Method::HALF_RATE_ADAM];
-    shown.map(|method| format!("{} {:.4}", method.title(), end(method))).join(", ")
+    CLAIMED.map(|method| format!("{} {:.4}", method.title(), end(method))).join(", ")
 }
 
 type Trace = (Fn1d, Method, Vec<f64>);
@@ -102,15 +104,29 @@ fn on_the_curve(function: Fn1d, traces: &[Trace]) -> Plot {
     const POINTS: u32 = 400;
     let x = |i: u32| -1.1 + 2.0 * f64::from(i) / f64::from(POINTS);
     let curve = Series::new("f").points((0..=POINTS).map(|i| (x(i), function.value(x(i)))));
-    let mut marks: Vec<(f64, String)> = Vec::new();
-    for (_, method, trace) in traces.iter().filter(|(of, _, _)| *of == function) {
-        let Some(&end) = trace.last() else { continue };
+    let mut ends = traces
+        .iter()
+        .filter(|(of, _, _)| *of == function)
+        .filter_map(|(_, method, trace)| Some((*method, *trace.last()?)))
+        .collect::<Vec<_>>();
+    // Those that the claim is about come first in a legend.
+    ends.sort_by_key(|(method, _)| !CLAIMED.contains(method));
+    let mut marks: Vec<(f64, Vec<&str>)> = Vec::new();
+    for (method, end) in ends {
         match marks.iter_mut().find(|(place, _)| (place - end).abs() < NEAR) {
-            Some((_, names)) => *names = format!("{names}; {}", method.title()),
-            None => marks.push((end, method.title().into())),
+            Some((_, names)) => names.push(method.title()),
+            None => marks.push((end, vec![method.title()])),
         }
     }
     let title = format!("{}: where the optimizers end", function.name().to_uppercase());
     let plot = Plot::scatter(title, "x", "f(x)").series(curve);
-    marks.into_iter().fold(plot, |plot, (end, names)| plot.series(Series::new(names).point(end, function.value(end))))
+    marks
+        .into_iter()
+        .fold(plot, |plot, (end, names)| plot.series(Series::new(shortened(&names)).point(end, function.value(end))))
+}
+
+/// The first two names, and how many there are besides: a legend has no room for more.
+fn shortened(names: &[&str]) -> String {
+    let shown = names.iter().take(2).copied().collect::<Vec<_>>().join("; ");
+    if names.len() > 2 { format!("{shown}; +{}", names.len() - 2) } else { shown }
 }

@@ -125,8 +125,13 @@ impl Valid {
         let config = NetworkConfig::mlp([4]);
         let network = config.init_seeded(digits.train.input_shape(), 10, 1, &Device::flex()).unwrap();
         let training = TrainConfig { data: "digits".into(), loss: Selector::named("mae"), ..Default::default() };
-        let saved =
-            SavedModel { kiln: "0.1.0".into(), training, network: config, preprocessing: digits.preprocessing.clone() };
+        let saved = SavedModel {
+            kiln: "0.1.0".into(),
+            training,
+            network: config,
+            preprocessing: digits.preprocessing.clone(),
+            data_sha256: None,
+        };
         std::fs::create_dir(&model).unwrap();
         saved.save(&network, &model).unwrap();
         let text = toml::to_string(&saved.training).unwrap();

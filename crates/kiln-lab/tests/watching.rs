@@ -1,16 +1,18 @@
 //! Who takes the steps of a training, who watches them, and what is left of what was seen.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use burn::module::Module;
 use burn::optim::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::optim::{GradientsParams, ModuleOptimizer};
-use burn::tensor::{Device, Tensor};
+use burn::store::ModuleRecord;
+use burn::tensor::{Device, Int, Tensor};
 use burn::train::ExecutionStrategy;
 use kiln_data::{ArrayDataset, DataDir, OpenOptions, Splits, open};
 use kiln_lab::train::{
-    Backpropagation, Batch, FitSettings, Fitting, LOSSES, Learned, OPTIMIZERS, Objective, Schedule, Training,
-    TrainingRule, fit, train,
+    Backpropagation, Batch, EpochMeans, FitSettings, Fitting, LOSSES, Learned, OPTIMIZERS, Objective, Procedure,
+    Schedule, Trainee, Training, TrainingRule, fit, train,
 };
 use kiln_lab::{Cadence, JobContext, LabError, Probe, ProbeView, Run, RunOptions, Scale, Verdict, probe};
 use kiln_loss::ClassificationLoss;
@@ -182,20 +184,19 @@ fn pictures_of_probes_stand_in_the_report_and_the_run_in_the_index() {
     assert!(index.contains("/report.html"), "{index}");
 }
 
-/// Cross-entropy as long as the training is young; then it is nothing.
+/// Cross-entropy; from one step on its negative, which makes the network worse; from another on nothing finite.
 struct Fragile {
-    steps: u64,
+    worse_from: u64,
+    infinite_from: u64,
 }
 
 impl Objective for Fragile {
-    fn loss(
-        &self,
-        network: &Network,
-        inputs: Tensor<2>,
-        targets: Tensor<1, burn::tensor::Int>,
-        step: u64,
-    ) -> Tensor<1> {
-        let factor = if step < self.steps { 1.0 } else { f64::INFINITY };
+    fn loss(&self, network: &Network, inputs: Tensor<2>, targets: Tensor<1, Int>, step: u64) -> Tensor<1> {
+        let factor = match step {
+            step if step >= self.infinite_from => f64::INFINITY,
+            step if step >= self.worse_from => -1.0,
+            _ => 1.0,
+        };
         loss().forward(network.forward(inputs), targets) * factor
     }
 }
@@ -204,53 +205,52 @@ impl Objective for Fragile {
 fn an_objective_without_logits_is_trained_and_its_divergence_names_the_step() {
     let (splits, settings) = (digits(), settings(3));
     let context = JobContext::detached(Device::flex());
-    let fitted = fit(network(), &splits.train, None, &Fragile { steps: 25 }, optimizer(), &settings, &context);
+    let fragile = Fragile { worse_from: 25, infinite_from: 25 };
+    let fitted = fit(network(), &splits.train, None, &fragile, optimizer(), &settings, &context);
     let Err(LabError::Diverged { step, .. }) = fitted else { panic!("it did not diverge") };
     assert_eq!(step, 25);
 }
 
-#[test]
-fn a_training_that_diverges_names_the_newest_epoch_that_was_sound() {
+/// Trains until it diverges; gives the epoch of the checkpoint that the error names, and the epochs before.
+fn diverged(training: Training) -> (usize, Vec<EpochMeans>) {
     let (splits, folder) = (digits(), tempfile::tempdir().unwrap());
-    // The rate rises with every step; where it becomes too large for the network, the loss runs away.
-    let settings = FitSettings {
-        epochs: 12,
-        batch_size: 60,
-        learning_rate: 40.0,
-        schedule: Schedule::Linear { warmup: 0.99 },
-        seed: 1,
-    };
-    let rising = Training {
-        objective: Box::new(LOSSES.build(&"squared-error".parse().unwrap()).unwrap()),
-        optimizer: OPTIMIZERS.build(&"sgd".parse().unwrap()).unwrap(),
-        settings,
-        ..training(Box::new(Backpropagation), 1, Vec::new())
-    };
     let context = Arc::new(JobContext::detached(Device::flex()));
-    let error = train(rising, &splits, folder.path(), context).err().expect("it did not diverge");
-    let LabError::Diverged { step, checkpoint: Some(checkpoint), .. } = error else { panic!("{error}") };
-    let steps_per_epoch = splits.train.len().div_ceil(settings.batch_size) as u64;
+    let error = train(training, &splits, folder.path(), context).err().expect("it did not diverge");
+    let LabError::Diverged { checkpoint: Some(checkpoint), .. } = error else { panic!("{error}") };
     let name = checkpoint.file_stem().unwrap().to_string_lossy().into_owned();
-    let epoch: u64 = name.strip_prefix("model-").unwrap().parse().unwrap();
-    assert!(epoch >= 1 && epoch <= step / steps_per_epoch, "{name} at step {step} of {steps_per_epoch} an epoch");
+    assert!(seen_by(&loaded(&checkpoint), &splits.validation).iter().all(|logit| logit.is_finite()), "{name}");
     let course = std::fs::read_to_string(folder.path().join("epochs.jsonl")).unwrap();
-    let sound: Vec<u64> = course
-        .lines()
-        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
-        .filter(|epoch| epoch["train_loss"].is_number() && epoch["validation_loss"].is_number())
-        .map(|epoch| epoch["epoch"].as_u64().unwrap())
-        .collect();
-    assert_eq!(sound.last(), Some(&epoch), "{course}");
-    assert_finite(&checkpoint);
+    let course = course.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    (name.strip_prefix("model-").unwrap().parse().unwrap(), course)
 }
 
-/// Loads the network of a checkpoint.
-fn assert_finite(checkpoint: &std::path::Path) {
-    use burn::store::ModuleRecord;
-    let record = ModuleRecord::load(checkpoint).unwrap();
+fn loaded(checkpoint: &Path) -> Network {
     let context = Arc::new(JobContext::detached(Device::flex()));
     let watch = probe::Watch::new(Vec::new(), &digits().train, &Device::flex());
-    let procedure = kiln_lab::train::Procedure::new(Box::new(loss()), Box::new(Backpropagation), context, 1, watch);
-    let trainee = kiln_lab::train::Trainee::new(network(), Arc::new(procedure)).load_record(record);
-    assert!(seen_by(&trainee.network, &digits().train).iter().all(|logit| logit.is_finite()));
+    let procedure = Procedure::new(Box::new(loss()), Box::new(Backpropagation), context, 1, watch);
+    Trainee::new(network(), Arc::new(procedure)).load_record(ModuleRecord::load(checkpoint).unwrap()).network
+}
+
+#[test]
+fn a_training_that_diverges_names_its_newest_epoch_and_not_its_best() {
+    let steps = digits().train.len().div_ceil(settings(6).batch_size) as u64;
+    let fragile = Fragile { worse_from: 2 * steps, infinite_from: 5 * steps + 3 };
+    let plain = training(Box::new(Backpropagation), 6, Vec::new());
+    let (named, course) = diverged(Training { objective: Box::new(fragile), ..plain });
+    let best = course.iter().min_by(|a, b| a.validation_loss.total_cmp(&b.validation_loss)).unwrap();
+    assert_eq!((best.epoch, named, course.len()), (2, 5, 5));
+}
+
+#[test]
+fn a_training_whose_rate_rises_too_far_names_the_newest_epoch_that_was_sound() {
+    // The rate rises with every step; where it becomes too large for the network, the loss runs away.
+    let rising = FitSettings { learning_rate: 3.0, schedule: Schedule::Linear { warmup: 0.99 }, ..settings(12) };
+    let (named, course) = diverged(Training {
+        objective: Box::new(LOSSES.build(&"squared-error".parse().unwrap()).unwrap()),
+        optimizer: OPTIMIZERS.build(&"sgd".parse().unwrap()).unwrap(),
+        settings: rising,
+        ..training(Box::new(Backpropagation), 12, Vec::new())
+    });
+    let sound = |epoch: &&EpochMeans| epoch.train_loss.is_finite() && epoch.validation_loss.is_finite();
+    assert_eq!(course.iter().rfind(sound).map(|epoch| epoch.epoch), Some(named), "{course:?}");
 }

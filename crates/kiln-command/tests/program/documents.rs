@@ -3,6 +3,7 @@
 use kiln_lab::ledger::Entry;
 use kiln_recipes::catalogue::RECIPES;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::session::Session;
 
@@ -31,10 +32,10 @@ fn every_method_has_a_recorded_verdict_of_its_full_settings() {
         let id = recipe.card().id;
         let entry = Entry::read(&results, id).unwrap().unwrap_or_else(|| panic!("results/{id}.json is missing"));
         entry.validate(*recipe).unwrap_or_else(|reason| panic!("results/{id}.json: {reason}"));
-        assert!(
-            !entry.commit.is_empty() && !entry.commit.ends_with("-dirty"),
-            "{id} was recorded from uncommitted code"
-        );
+        for part in &entry.parts {
+            let whole = !part.commit.is_empty() && !part.commit.ends_with("-dirty");
+            assert!(whole, "part {} of {id} was recorded from uncommitted code", part.part);
+        }
     }
     let known = |name: &str| RECIPES.iter().any(|recipe| name == format!("{}.json", recipe.card().id));
     for file in std::fs::read_dir(results).unwrap() {
@@ -72,15 +73,81 @@ fn the_book_holds_the_recorded_verdicts() {
 }
 
 #[test]
-fn links_of_the_documents_lead_somewhere() {
-    let link = |text: &str| -> Vec<String> {
-        let after = text.split("](").skip(1);
-        after.filter_map(|rest| rest.split([')', '#', ' ']).next()).map(str::to_string).collect()
-    };
-    for document in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/src/SUMMARY.md"] {
-        let folder = repository().join(document).parent().unwrap().to_path_buf();
-        for target in link(&read(document)).iter().filter(|target| !target.is_empty() && !target.contains("://")) {
-            assert!(folder.join(target).exists(), "{document} links to {target}, which is not there");
+fn every_method_has_its_peer_and_its_benchmark() {
+    for recipe in RECIPES {
+        let (family, name) = (recipe.card().family, recipe.card().id.replace('-', "_"));
+        for file in [format!("peers/{family}/{name}.py"), format!("crates/kiln-{family}/benches/{name}.rs")] {
+            assert!(repository().join(&file).is_file(), "{file} is missing");
         }
     }
+}
+
+#[test]
+fn recorded_commits_are_in_the_history() {
+    // An archive of the sources has no history to look into.
+    if !repository().join(".git").exists() {
+        return;
+    }
+    let log = Command::new("git").args(["log", "--format=%H"]).current_dir(repository()).output().unwrap();
+    assert!(log.status.success(), "{}", String::from_utf8_lossy(&log.stderr));
+    let history = String::from_utf8(log.stdout).unwrap();
+    for recipe in RECIPES {
+        let id = recipe.card().id;
+        for part in Entry::read(&repository().join("results"), id).unwrap().iter().flat_map(|entry| &entry.parts) {
+            let known = part.commit.len() >= 7 && history.lines().any(|commit| commit.starts_with(&part.commit));
+            assert!(known, "part {} of {id} was recorded at commit {}, which is not here", part.part, part.commit);
+        }
+    }
+}
+
+#[test]
+fn links_of_the_documents_lead_somewhere() {
+    let mut documents: Vec<PathBuf> =
+        ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "data/README.md", "peers/README.md"]
+            .map(|name| repository().join(name))
+            .into();
+    collect_pages(&repository().join("docs"), &mut documents);
+    let mut dead = Vec::new();
+    for document in documents {
+        let folder = document.parent().unwrap();
+        let named = targets(&std::fs::read_to_string(&document).unwrap());
+        let missing = named.into_iter().filter(|target| !folder.join(target).exists());
+        dead.extend(missing.map(|target| format!("{} leads to {target}", document.display())));
+    }
+    assert!(dead.is_empty(), "these lead nowhere:\n{}", dead.join("\n"));
+}
+
+/// All Markdown files of a folder and of those in it.
+fn collect_pages(folder: &Path, pages: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect_pages(&path, pages);
+        } else if path.extension().is_some_and(|ending| ending == "md") {
+            pages.push(path);
+        }
+    }
+}
+
+/// Files that a page links to, shows or includes; what stands in code is no link.
+fn targets(page: &str) -> Vec<String> {
+    let prose: String = page.split("```").step_by(2).collect();
+    let prose: String = prose.split('`').step_by(2).collect();
+    let mut found = Vec::new();
+    for opening in ["](", "src=\"", "{{#include "] {
+        for rest in prose.split(opening).skip(1) {
+            let target = rest.split([')', '"', '}', '#', ' ', '\n']).next().unwrap_or_default();
+            if !target.is_empty() && !target.contains("://") && !target.starts_with("mailto:") {
+                found.push(target.to_string());
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn links_are_found_outside_of_code() {
+    let page = "[a](a.md#x) ![b](b.svg) <img src=\"c.png\"> {{#include d.md}} [e](https://e) `[f](f)`\n\
+                ```\n[g](g)\n```\n[h](h.md)";
+    assert_eq!(targets(page), ["a.md", "b.svg", "h.md", "c.png", "d.md"]);
 }

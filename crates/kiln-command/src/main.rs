@@ -11,12 +11,15 @@ mod output;
 mod reading;
 mod selection;
 
+use std::io::IsTerminal;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
 use clap::Parser;
 use mimalloc::MiMalloc;
 
 use crate::cli::Cli;
+use crate::failure::Failure;
 
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
@@ -27,11 +30,15 @@ fn main() -> ExitCode {
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_env("KILN_LOG").unwrap_or_else(|_| "warn,burn_train=error".into()),
         )
+        .with_ansi(std::env::var_os("NO_COLOR").is_none() && std::io::stderr().is_terminal())
         .without_time()
         .with_target(false)
         .init();
-    match Cli::parse().run() {
-        Ok(code) => code,
-        Err(failure) => failure.show(),
+    let cli = Cli::parse();
+    match catch_unwind(AssertUnwindSafe(|| cli.run())) {
+        Ok(Ok(code)) => code,
+        Ok(Err(failure)) => failure.show(),
+        // The panic hook has shown what and where.
+        Err(_) => Failure::Failed("this is a defect of kiln: please report the message above".into()).show(),
     }
 }

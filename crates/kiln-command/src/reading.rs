@@ -1,9 +1,10 @@
 //! Flags that say how data is read.
 
 use kiln_data::{OpenOptions, Task};
+use serde::{Deserialize, Serialize};
 
 /// How data is read, for every command that opens some to learn from or to look at.
-#[derive(Clone, Debug, Default, clap::Args)]
+#[derive(Clone, Debug, Default, clap::Args, Serialize, Deserialize)]
 pub struct ReadingArgs {
     /// Column to predict, or several joined by commas for numbers [default: the last one]
     #[arg(long, value_name = "COLUMN")]

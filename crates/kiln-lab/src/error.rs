@@ -36,6 +36,14 @@ pub enum LabError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A configuration that somebody wrote does not say what it could.
+    #[error("{}: {reason}", path.display())]
+    Configuration {
+        /// The file.
+        path: PathBuf,
+        /// The line or key, its value, and what would be right.
+        reason: String,
+    },
     /// Training produced a loss that is not a number.
     #[error(
         "training diverged: the loss is {loss} at step {step}{}. Try a smaller learning rate, or a schedule with warm-up{}",
@@ -134,8 +142,12 @@ impl LabError {
     /// Whether the user asked for something that does not exist (exit code 2), as opposed to a failure (1).
     pub fn is_usage(&self) -> bool {
         match self {
-            Self::Selector(_) | Self::UnknownName { .. } | Self::Setting { .. } | Self::Device { .. } => true,
-            Self::Data(error) => matches!(**error, DataError::UnknownSource { .. } | DataError::UnknownColumn { .. }),
+            Self::Selector(_)
+            | Self::UnknownName { .. }
+            | Self::Setting { .. }
+            | Self::Device { .. }
+            | Self::Configuration { .. } => true,
+            Self::Data(error) => error.is_usage(),
             _ => false,
         }
     }

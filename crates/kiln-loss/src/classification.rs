@@ -24,6 +24,14 @@ pub trait ClassificationLoss: std::fmt::Debug + Send + Sync {
     fn forward(&self, logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
         self.forward_no_reduction(logits, targets).mean()
     }
+
+    /// That the loss is set for so many classes; asked where data meets a configured loss.
+    ///
+    /// # Errors
+    /// [`LossError::WeightCount`] where it has another number of class weights.
+    fn check_classes(&self, _num_classes: usize) -> Result<(), LossError> {
+        Ok(())
+    }
 }
 
 impl<L: ClassificationLoss + ?Sized> ClassificationLoss for Box<L> {
@@ -33,6 +41,10 @@ impl<L: ClassificationLoss + ?Sized> ClassificationLoss for Box<L> {
 
     fn forward(&self, logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
         (**self).forward(logits, targets)
+    }
+
+    fn check_classes(&self, num_classes: usize) -> Result<(), LossError> {
+        (**self).check_classes(num_classes)
     }
 }
 

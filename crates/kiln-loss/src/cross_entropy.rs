@@ -79,4 +79,8 @@ impl ClassificationLoss for CrossEntropyLoss {
         let losses = self.forward_no_reduction(logits, targets.clone());
         reduce(losses, self.class_weights.of_targets(NAME, classes, targets, dtype), self.reduction)
     }
+
+    fn check_classes(&self, num_classes: usize) -> Result<(), LossError> {
+        self.class_weights.check_count(NAME, num_classes)
+    }
 }

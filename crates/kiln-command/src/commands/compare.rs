@@ -1,18 +1,25 @@
 //! `kiln compare`: losses and optimizers under one budget.
 
+use std::cmp::Ordering;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use kiln_data::{OpenOptions, SplitOptions, open};
+use burn::tensor::Device;
+use kiln_data::{ArrayDataset, DataDir, Splits, open};
 use kiln_lab::statistics::{Summary, paired_difference};
 use kiln_lab::train::{
-    Evaluation, FitSettings, LOSSES, MODELS, OPTIMIZERS, SCHEDULES, Selector, fit, predict_probabilities,
+    Evaluation, FitSettings, LOSSES, MODELS, OPTIMIZERS, SCHEDULES, Selector, fit, gives_probabilities,
+    predict_probabilities,
 };
-use kiln_lab::{LabError, Plot, Run, RunOptions, Scale, Table, Verdict};
+use kiln_lab::{JobContext, LabError, Plot, Run, RunOptions, Scale, Table, Verdict};
+use kiln_loss::ClassificationLoss;
+use kiln_nn::{Network, NetworkConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::cli::Global;
 use crate::failure::{CommandResult, Failure};
+use crate::output::print_line;
+use crate::reading::ReadingArgs;
 
 /// What to compare, on what, and with which budget. Every combination gets the same seeds, splits and steps.
 #[derive(Clone, Debug, clap::Args, Serialize, Deserialize)]
@@ -22,9 +29,9 @@ pub struct CompareArgs {
     /// Name of a data set, or a file or folder of your own
     #[arg(long, value_name = "DATA")]
     data: String,
-    /// Column to predict [default: the last one]
-    #[arg(long, value_name = "COLUMN")]
-    target: Option<String>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    reading: ReadingArgs,
     /// Network, as NAME or NAME:key=value,...
     #[arg(long, value_name = "MODEL", default_value = "mlp")]
     model: Selector,
@@ -41,7 +48,7 @@ pub struct CompareArgs {
     /// Rows a step
     #[arg(long, value_name = "N", default_value_t = 64)]
     batch_size: usize,
-    /// Learning rates; the one with the best validation accuracy is chosen for each combination
+    /// Learning rates; the one with the best figure on the validation rows is chosen for each combination
     #[arg(long, value_name = "RATE", value_delimiter = ',', default_value = "0.001")]
     lr: Vec<f64>,
     /// Change of the learning rate: constant, cosine, linear or step
@@ -82,8 +89,14 @@ impl Metric {
         }
     }
 
-    fn larger_is_better(self) -> bool {
-        matches!(self, Self::Accuracy | Self::MacroF1)
+    /// The figure with its sign such that less is better.
+    fn cost(self, figure: f64) -> f64 {
+        if matches!(self, Self::Accuracy | Self::MacroF1) { -figure } else { figure }
+    }
+
+    /// Whether it judges probabilities, which some losses do not give.
+    fn needs_probabilities(self) -> bool {
+        !matches!(self, Self::Accuracy | Self::MacroF1)
     }
 
     fn name(self) -> String {
@@ -94,24 +107,32 @@ impl Metric {
 /// Trains every combination and prints them from best to worst.
 pub fn run(args: CompareArgs, global: &Global) -> CommandResult {
     check(&args)?;
+    let problem = Problem::open(&args, &global.data())?;
     let mut options = RunOptions::new(Scale::Full, args.out.clone(), global.data());
     options.device = args.device.clone();
     options.show_progress = !global.json;
     let seeds: Vec<u64> = (1..=args.seeds).collect();
     let settings = toml::Table::try_from(&args).map_err(LabError::method)?;
     let mut run = Run::start("compare", settings, seeds, &options)?;
-    perform(&args, &mut run, global)
+    perform(&args, &problem, &mut run, global)
 }
 
 /// Goes on with a comparison that was interrupted.
 pub fn resume(mut run: Run, global: &Global) -> CommandResult {
     let args: CompareArgs = run.settings().clone().try_into().map_err(LabError::method)?;
-    perform(&args, &mut run, global)
+    let problem = Problem::open(&args, run.data())?;
+    perform(&args, &problem, &mut run, global)
 }
 
 fn check(args: &CompareArgs) -> Result<(), Failure> {
     for loss in &args.loss {
         LOSSES.build(loss)?;
+        if args.metric.needs_probabilities() && !gives_probabilities(loss) {
+            return Err(Failure::usage(format!(
+                "--metric {}: {loss} gives no probabilities to judge; use accuracy or macro-f1",
+                args.metric.name()
+            )));
+        }
     }
     for optimizer in &args.optimizer {
         OPTIMIZERS.build(optimizer)?;
@@ -129,6 +150,39 @@ fn check(args: &CompareArgs) -> Result<(), Failure> {
     }
 }
 
+/// The rows, and a network that takes them.
+struct Problem {
+    splits: Splits,
+    network: NetworkConfig,
+}
+
+impl Problem {
+    fn open(args: &CompareArgs, data: &DataDir) -> Result<Self, Failure> {
+        let splits = open(&args.data, data, &args.reading.options())?;
+        if !splits.train.is_classification() {
+            let message = format!("--data {}: the target is a number, and `kiln compare` learns classes", args.data);
+            return Err(Failure::usage(message));
+        }
+        splits.notes.iter().for_each(|note| eprintln!("{note}"));
+        let problem = Self { splits, network: MODELS.build(&args.model)? };
+        problem
+            .network(1, &Device::default())
+            .map_err(|error| Failure::usage(format!("--model {}: {error}", args.model)))?;
+        for loss in &args.loss {
+            LOSSES
+                .build(loss)?
+                .check_classes(problem.splits.train.num_classes())
+                .map_err(|error| Failure::usage(format!("--loss {loss}: {error}")))?;
+        }
+        Ok(problem)
+    }
+
+    fn network(&self, seed: u64, device: &Device) -> Result<Network, LabError> {
+        let train = &self.splits.train;
+        self.network.init_seeded(train.input_shape(), train.num_classes(), seed, device).map_err(LabError::method)
+    }
+}
+
 /// One training of the cross product.
 struct Job<'a> {
     loss: &'a Selector,
@@ -137,26 +191,14 @@ struct Job<'a> {
     seed: u64,
 }
 
+/// What a training ended with; nothing when it diverged.
 #[derive(Serialize, Deserialize)]
 struct Outcome {
-    validation_accuracy: f64,
-    /// Nothing when the training diverged.
+    validation: Option<Evaluation>,
     test: Option<Evaluation>,
 }
 
-fn perform(args: &CompareArgs, run: &mut Run, global: &Global) -> CommandResult {
-    let options = OpenOptions { target: args.target.clone(), split: SplitOptions::default(), ..Default::default() };
-    let splits = open(&args.data, run.data(), &options)?;
-    if !splits.train.is_classification() {
-        let message = format!("--data {}: the target is a number, and `kiln compare` learns classes", args.data);
-        return Err(Failure::usage(message));
-    }
-    let network = MODELS.build(&args.model)?;
-    let (shape, classes) = (splits.train.input_shape(), splits.train.num_classes());
-    network
-        .init_seeded(shape, classes, 1, &run.device())
-        .map_err(|error| Failure::usage(format!("--model {}: {error}", args.model)))?;
-
+fn perform(args: &CompareArgs, problem: &Problem, run: &mut Run, global: &Global) -> CommandResult {
     let seeds = run.seeds().to_vec();
     let mut jobs = Vec::new();
     for loss in &args.loss {
@@ -167,35 +209,40 @@ fn perform(args: &CompareArgs, run: &mut Run, global: &Global) -> CommandResult 
         }
     }
     let key = |job: &Job<'_>| format!("{} {} lr {} seed {}", job.loss, job.optimizer, job.rate, job.seed);
-    let outcomes = run.grid("train", &jobs, key, |job, context| {
-        let device = context.device();
-        let settings = FitSettings {
-            epochs: args.epochs,
-            batch_size: args.batch_size,
-            learning_rate: job.rate,
-            schedule: SCHEDULES.build(&args.schedule)?,
-            seed: job.seed,
-        };
-        let network = network.init_seeded(shape, classes, job.seed, &device).map_err(LabError::method)?;
-        let (loss, optimizer) = (LOSSES.build(job.loss)?, OPTIMIZERS.build(job.optimizer)?);
-        let fitted = match fit(network, &splits.train, Some(&splits.validation), &loss, optimizer, &settings, context) {
-            Err(LabError::Diverged { .. }) => return Ok(Outcome { validation_accuracy: 0.0, test: None }),
-            other => other?,
-        };
-        let probabilities = predict_probabilities(&fitted.network, &splits.test, &device);
-        let validation_accuracy = fitted.history.last().and_then(|epoch| epoch.validation_accuracy).unwrap_or(0.0);
-        Ok(Outcome { validation_accuracy, test: Some(Evaluation::new(&probabilities, &splits.test.labels())) })
-    })?;
+    let outcomes = run.grid("train", &jobs, key, |job, context| train(args, problem, job, context))?;
 
     let mut entries = choose_rates(args, &jobs, &outcomes);
     let first = entries.first().map(|entry| entry.figures.clone()).unwrap_or_default();
-    let sign = if args.metric.larger_is_better() { -1.0 } else { 1.0 };
-    entries.sort_by(|a, b| (sign * a.summary().mean).total_cmp(&(sign * b.summary().mean)));
+    entries.sort_by(|a, b| a.rank(args.metric).partial_cmp(&b.rank(args.metric)).unwrap_or(Ordering::Equal));
     run.plot("comparison", &picture(args, &entries))?;
     let rows: Vec<Row> = entries.iter().map(|entry| entry.row(&first)).collect();
     run.table(lab_table(args, &rows));
     run.finish(&Verdict::new())?;
-    show(args, &rows, run, global)
+    show(args, &rows, run, global)?;
+    if rows.iter().all(|row| row.mean.is_none()) {
+        return Err(Failure::Failed("every training diverged: try a smaller --lr".into()));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn train(args: &CompareArgs, problem: &Problem, job: &Job<'_>, context: &JobContext) -> Result<Outcome, LabError> {
+    let (device, splits) = (context.device(), &problem.splits);
+    let settings = FitSettings {
+        epochs: args.epochs,
+        batch_size: args.batch_size,
+        learning_rate: job.rate,
+        schedule: SCHEDULES.build(&args.schedule)?,
+        seed: job.seed,
+    };
+    let network = problem.network(job.seed, &device)?;
+    let (loss, optimizer) = (LOSSES.build(job.loss)?, OPTIMIZERS.build(job.optimizer)?);
+    let fitted = match fit(network, &splits.train, Some(&splits.validation), &loss, optimizer, &settings, context) {
+        Err(LabError::Diverged { .. }) => return Ok(Outcome { validation: None, test: None }),
+        other => other?,
+    };
+    let judge =
+        |data: &ArrayDataset| Evaluation::new(&predict_probabilities(&fitted.network, data, &device), &data.labels());
+    Ok(Outcome { validation: Some(judge(&splits.validation)), test: Some(judge(&splits.test)) })
 }
 
 /// One combination at its best learning rate.
@@ -203,8 +250,73 @@ struct Entry {
     loss: String,
     optimizer: String,
     rate: f64,
-    figures: Vec<f64>,
-    diverged: usize,
+    /// One figure a seed; nothing where the training diverged.
+    figures: Vec<Option<f64>>,
+}
+
+/// How many trainings diverged, then the mean cost of the others: less is better. A mean over the seeds that survived says
+/// less than one over all.
+fn rank(metric: Metric, figures: impl Iterator<Item = Option<f64>>) -> (usize, f64) {
+    let (mut diverged, mut finished) = (0, Vec::new());
+    for figure in figures {
+        match figure.filter(|figure| figure.is_finite()) {
+            Some(figure) => finished.push(metric.cost(figure)),
+            None => diverged += 1,
+        }
+    }
+    (diverged, if finished.is_empty() { f64::INFINITY } else { Summary::of(&finished).mean })
+}
+
+fn choose_rates(args: &CompareArgs, jobs: &[Job<'_>], outcomes: &[Outcome]) -> Vec<Entry> {
+    let per_rate = args.seeds as usize;
+    let per_entry = per_rate * args.lr.len();
+    let figure = |evaluation: &Option<Evaluation>| evaluation.as_ref().map(|found| args.metric.of(found));
+    let on_validation =
+        |outcomes: &[Outcome]| rank(args.metric, outcomes.iter().map(|outcome| figure(&outcome.validation)));
+    jobs.chunks(per_entry)
+        .zip(outcomes.chunks(per_entry))
+        .filter_map(|(jobs, outcomes)| {
+            let (jobs, outcomes) = jobs
+                .chunks(per_rate)
+                .zip(outcomes.chunks(per_rate))
+                .min_by(|a, b| on_validation(a.1).partial_cmp(&on_validation(b.1)).unwrap_or(Ordering::Equal))?;
+            Some(Entry {
+                loss: jobs[0].loss.to_string(),
+                optimizer: jobs[0].optimizer.to_string(),
+                rate: jobs[0].rate,
+                figures: outcomes.iter().map(|outcome| figure(&outcome.test)).collect(),
+            })
+        })
+        .collect()
+}
+
+impl Entry {
+    fn rank(&self, metric: Metric) -> (usize, f64) {
+        rank(metric, self.figures.iter().copied())
+    }
+
+    fn summary(&self) -> Option<Summary> {
+        let finished: Vec<f64> = self.figures.iter().flatten().copied().collect();
+        (!finished.is_empty()).then(|| Summary::of(&finished))
+    }
+
+    fn row(&self, first: &[Option<f64>]) -> Row {
+        let summary = self.summary();
+        let pairs = self.figures.iter().zip(first).filter_map(|(own, first)| Some(((*own)?, (*first)?)));
+        let (own, first): (Vec<f64>, Vec<f64>) = pairs.unzip();
+        let difference = (own.len() > 1).then(|| paired_difference(&own, &first));
+        Row {
+            loss: self.loss.clone(),
+            optimizer: self.optimizer.clone(),
+            learning_rate: self.rate,
+            mean: summary.as_ref().map(|summary| summary.mean),
+            standard_deviation: summary.as_ref().map(|summary| summary.std),
+            seeds: self.figures.iter().flatten().count(),
+            diverged: self.figures.iter().filter(|figure| figure.is_none()).count(),
+            difference: difference
+                .map(|paired| (paired.difference.mean, paired.interval.high - paired.difference.mean)),
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -212,63 +324,18 @@ struct Row {
     loss: String,
     optimizer: String,
     learning_rate: f64,
-    mean: f64,
-    standard_deviation: f64,
+    /// Over the seeds that finished; nothing when none did.
+    mean: Option<f64>,
+    standard_deviation: Option<f64>,
     seeds: usize,
     diverged: usize,
-    /// Mean and half width of the 95 % interval of the paired difference to the first combination.
+    /// Over the seeds on which both finished. Mean and half width of the 95 % interval of the paired difference to the first combination.
     difference: Option<(f64, f64)>,
-}
-
-fn choose_rates(args: &CompareArgs, jobs: &[Job<'_>], outcomes: &[Outcome]) -> Vec<Entry> {
-    let per_rate = args.seeds as usize;
-    let per_entry = per_rate * args.lr.len();
-    jobs.chunks(per_entry)
-        .zip(outcomes.chunks(per_entry))
-        .filter_map(|(jobs, outcomes)| {
-            let validation = |outcomes: &[Outcome]| outcomes.iter().map(|o| o.validation_accuracy).sum::<f64>();
-            let (jobs, outcomes) = jobs
-                .chunks(per_rate)
-                .zip(outcomes.chunks(per_rate))
-                .max_by(|a, b| validation(a.1).total_cmp(&validation(b.1)))?;
-            let tests: Vec<&Evaluation> = outcomes.iter().filter_map(|outcome| outcome.test.as_ref()).collect();
-            Some(Entry {
-                loss: jobs[0].loss.to_string(),
-                optimizer: jobs[0].optimizer.to_string(),
-                rate: jobs[0].rate,
-                figures: tests.iter().map(|test| args.metric.of(test)).collect(),
-                diverged: outcomes.len() - tests.len(),
-            })
-        })
-        .collect()
-}
-
-impl Entry {
-    fn summary(&self) -> Summary {
-        Summary::of(&self.figures)
-    }
-
-    fn row(&self, first: &[f64]) -> Row {
-        let summary = self.summary();
-        let comparable = self.figures.len() == first.len() && first.len() > 1;
-        let difference = comparable.then(|| paired_difference(&self.figures, first));
-        let difference =
-            difference.map(|paired| (paired.difference.mean, paired.interval.high - paired.difference.mean));
-        Row {
-            loss: self.loss.clone(),
-            optimizer: self.optimizer.clone(),
-            learning_rate: self.rate,
-            mean: summary.mean,
-            standard_deviation: summary.std,
-            seeds: self.figures.len(),
-            diverged: self.diverged,
-            difference,
-        }
-    }
 }
 
 fn cells(row: &Row) -> [String; 6] {
     let diverged = if row.diverged > 0 { format!(" ({} diverged)", row.diverged) } else { String::new() };
+    let number = |figure: Option<f64>| figure.map_or("-".to_string(), |figure| format!("{figure:.4}"));
     let difference = match row.difference {
         Some((mean, half)) => format!("{mean:+.4} +- {half:.4}"),
         None => "-".to_string(),
@@ -277,8 +344,8 @@ fn cells(row: &Row) -> [String; 6] {
         row.loss.clone(),
         row.optimizer.clone(),
         row.learning_rate.to_string(),
-        format!("{:.4}", row.mean),
-        format!("{:.4}{diverged}", row.standard_deviation),
+        number(row.mean),
+        number(row.standard_deviation) + &diverged,
         difference,
     ]
 }
@@ -296,17 +363,18 @@ fn lab_table(args: &CompareArgs, rows: &[Row]) -> Table {
 
 fn picture(args: &CompareArgs, entries: &[Entry]) -> Plot {
     let title = format!("{} on {}", args.metric.name(), args.data);
-    entries.iter().fold(Plot::bars(title, args.metric.name()), |plot, entry| {
-        plot.bar(format!("{} / {}", entry.loss, entry.optimizer), &entry.summary())
+    entries.iter().fold(Plot::bars(title, args.metric.name()), |plot, entry| match entry.summary() {
+        Some(summary) => plot.bar(format!("{} / {}", entry.loss, entry.optimizer), &summary),
+        None => plot,
     })
 }
 
-fn show(args: &CompareArgs, rows: &[Row], run: &Run, global: &Global) -> CommandResult {
+fn show(args: &CompareArgs, rows: &[Row], run: &Run, global: &Global) -> Result<(), Failure> {
     if global.json {
-        println!("{}", serde_json::to_string(rows).map_err(LabError::method)?);
-        return Ok(ExitCode::SUCCESS);
+        print_line(&serde_json::to_string(rows).map_err(LabError::method)?.to_string())?;
+    } else {
+        print_line(&lab_table(args, rows).terminal().to_string())?;
+        print_line(&format!("\npicture: {}", run.artifacts().join("comparison.png").display()))?;
     }
-    println!("{}", lab_table(args, rows).terminal());
-    println!("\npicture: {}", run.artifacts().join("comparison.png").display());
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }

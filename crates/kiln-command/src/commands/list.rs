@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::cli::Global;
 use crate::failure::CommandResult;
+use crate::output::{print, print_line};
 use crate::selection;
 
 /// Which methods, and in which form.
@@ -36,14 +37,14 @@ pub fn run(args: ListArgs, global: &Global) -> CommandResult {
     if global.json {
         let methods: Vec<Value> =
             listed.iter().map(|(card, entry)| json!({ "method": card, "recorded": entry })).collect();
-        println!("{}", Value::from(methods));
+        print_line(&Value::from(methods).to_string())?;
         return Ok(ExitCode::SUCCESS);
     }
     let table = ledger::methods_table(listed.iter().map(|(card, entry)| (*card, entry.as_ref())));
     if args.markdown {
-        print!("{}", table.markdown());
+        print(&table.markdown())?;
     } else {
-        println!("{}", table.terminal());
+        print_line(&table.terminal().to_string())?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -7,10 +7,11 @@ use clap::{Arg, Command, CommandFactory};
 
 use crate::cli::Cli;
 use crate::failure::CommandResult;
+use crate::output::print;
 
 /// Prints the page in Markdown.
 pub fn run() -> CommandResult {
-    print!("{}", page());
+    print(&page())?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::cli::Global;
 use crate::failure::CommandResult;
+use crate::output::print_line;
 
 /// Which run, or all.
 #[derive(Debug, clap::Args)]
@@ -36,9 +37,9 @@ pub fn run(args: ReportArgs, global: &Global) -> CommandResult {
         }
     };
     if global.json {
-        println!("{}", json!({ "report": path }));
+        print_line(&json!({ "report": path }).to_string())?;
     } else {
-        println!("{}", path.display());
+        print_line(&path.display().to_string())?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use kiln_lab::{AnyRecipe, Run, RunOptions, Scale, Verdict, ledger, report};
+use kiln_lab::{AnyRecipe, LabError, Run, RunOptions, Scale, Verdict, ledger, report};
 use serde_json::{Value, json};
 
 use crate::cli::Global;
 use crate::failure::{CommandResult, DONE, Failure, NOT_HELD};
+use crate::output::print_line;
 use crate::selection;
 
 /// What to reproduce, and how much to spend on it.
@@ -71,7 +72,7 @@ pub fn run(args: ReproduceArgs, global: &Global) -> CommandResult {
         }
     }
     if global.json {
-        println!("{}", Value::from(outcomes.iter().map(Outcome::json).collect::<Vec<_>>()));
+        print_line(&Value::from(outcomes.iter().map(Outcome::json).collect::<Vec<_>>()).to_string())?;
     }
     if !failures.is_empty() {
         let names: Vec<&str> = failures.iter().map(|(name, _)| *name).collect();
@@ -142,7 +143,7 @@ fn reproduce(
 pub fn resume(mut run: Run, recipe: &'static dyn AnyRecipe, global: &Global) -> CommandResult {
     let outcome = perform(&mut run, recipe, global)?;
     if global.json {
-        println!("{}", outcome.json());
+        print_line(&outcome.json().to_string())?;
     }
     Ok(ExitCode::from(if outcome.verdict.held() { DONE } else { NOT_HELD }))
 }
@@ -164,26 +165,27 @@ fn perform(run: &mut Run, recipe: &'static dyn AnyRecipe, global: &Global) -> Re
         verdict,
     };
     if !global.json {
-        print(run, &outcome);
+        print(run, &outcome)?;
     }
     Ok(outcome)
 }
 
-fn print(run: &Run, outcome: &Outcome) {
+fn print(run: &Run, outcome: &Outcome) -> Result<(), LabError> {
     for table in &run.record().tables {
-        println!("\n{}\n{}", table.title, table.terminal());
+        print_line(&format!("\n{}\n{}", table.title, table.terminal()))?;
     }
     for note in &run.record().notes {
-        println!("\n{note}");
+        print_line(&format!("\n{note}"))?;
     }
     let verdict = ledger::findings_table("Verdict", &outcome.verdict);
-    println!("\nVerdict on {}: {}\n{}", outcome.method, outcome.verdict.tally(), verdict.terminal());
+    print_line(&format!("\nVerdict on {}: {}\n{}", outcome.method, outcome.verdict.tally(), verdict.terminal()))?;
     for finding in outcome.verdict.findings.iter().filter(|finding| !finding.note.is_empty()) {
-        println!("{}: {}", finding.id, finding.note);
+        print_line(&format!("{}: {}", finding.id, finding.note))?;
     }
-    println!("\nreport: {}", outcome.folder.join("report.html").display());
+    print_line(&format!("\nreport: {}", outcome.folder.join("report.html").display()))?;
     for name in &run.record().figures {
         let file = format!("{}.png", kiln_lab::files::file_name(name));
-        println!("picture: {}", run.artifacts().join(file).display());
+        print_line(&format!("picture: {}", run.artifacts().join(file).display()))?;
     }
+    Ok(())
 }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::cli::Global;
 use crate::failure::CommandResult;
+use crate::output::print_line;
 
 /// Where the runs lie.
 #[derive(Debug, clap::Args)]
@@ -29,11 +30,11 @@ pub fn run(args: RunsArgs, global: &Global) -> CommandResult {
             json!({ "run": run.name(), "folder": run.folder, "manifest": run.manifest, "outcome": run.outcome(),
                     "findings": run.verdict.as_ref().map(|verdict| &verdict.findings) })
         });
-        println!("{}", Value::from(listed.collect::<Vec<_>>()));
+        print_line(&Value::from(listed.collect::<Vec<_>>()).to_string())?;
     } else if runs.runs.is_empty() {
-        println!("no runs in {}; `kiln reproduce METHOD` makes one", args.out.display());
+        print_line(&format!("no runs in {}; `kiln reproduce METHOD` makes one", args.out.display()))?;
     } else {
-        println!("{}", runs.table().terminal());
+        print_line(&runs.table().terminal().to_string())?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::cli::Global;
 use crate::failure::{CommandResult, Failure};
+use crate::output::{print, print_line};
 
 /// What to show.
 #[derive(Debug, clap::Args)]
@@ -39,13 +40,13 @@ pub fn run(args: ShowArgs, global: &Global) -> CommandResult {
     if global.json {
         let method = recipe.map(method_json).transpose()?;
         let components: Vec<Value> = components.iter().map(Component::json).collect();
-        println!("{}", json!({ "method": method, "components": components }));
+        print_line(&json!({ "method": method, "components": components }).to_string())?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut sections = Vec::new();
     sections.extend(recipe.map(method_text).transpose()?);
     sections.extend(components.iter().map(Component::text));
-    println!("{}", sections.join("\n\n"));
+    print_line(&sections.join("\n\n"))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -53,7 +54,7 @@ fn recorded(name: &str) -> CommandResult {
     let recipe = catalogue::find(name)
         .ok_or_else(|| LabError::unknown("method", name, RECIPES.iter().map(|recipe| recipe.card().id)))?;
     match ledger::Entry::read(&ledger::folder(), recipe.card().id)? {
-        Some(entry) => print!("{}", entry.markdown()),
+        Some(entry) => print(&entry.markdown())?,
         None => {
             return Err(Failure::Failed(format!(
                 "no verdict on {name} is recorded: kiln reproduce {name} --full --record"

@@ -5,16 +5,19 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use burn::train::{ExecutionStrategy, MultiDeviceOptim};
-use kiln_data::{OpenOptions, SplitOptions, Splits, open};
+use kiln_data::{Splits, open};
 use kiln_lab::train::{
     Backpropagation, Evaluation, LOSSES, MODELS, OPTIMIZERS, SavedModel, Selector, TrainConfig, Trained, Training,
     predict_probabilities, train,
 };
 use kiln_lab::{LabError, Plot, Probe, Run, RunOptions, Scale, Series, Verdict, probe};
+use kiln_loss::ClassificationLoss;
 use serde::Serialize;
 
 use crate::cli::Global;
 use crate::failure::{CommandResult, Failure};
+use crate::output::print_line;
+use crate::reading::ReadingArgs;
 
 /// What to train, on what, and how. Without a flag, `--config` decides; without either, the default.
 #[derive(Debug, clap::Args)]
@@ -24,9 +27,8 @@ pub struct TrainArgs {
     /// Name of a data set, or a file or folder of your own
     #[arg(long, value_name = "DATA")]
     data: Option<String>,
-    /// Column to predict [default: the last one]
-    #[arg(long, value_name = "COLUMN")]
-    target: Option<String>,
+    #[command(flatten)]
+    reading: ReadingArgs,
     /// Network, as NAME or NAME:key=value,... [default: mlp]
     #[arg(long, value_name = "MODEL")]
     model: Option<Selector>,
@@ -49,8 +51,14 @@ pub struct TrainArgs {
     #[arg(long, value_name = "SCHEDULE")]
     schedule: Option<Selector>,
     /// Decides weights, splits and order of the rows [default: 1]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     seed: Option<u64>,
+    /// Fraction of the rows held out to choose the epoch, where the data has no such split of its own [default: 0.1]
+    #[arg(long, value_name = "FRACTION")]
+    validation: Option<f64>,
+    /// Fraction of the rows held out to measure the result, where the data has no such split of its own [default: 0.2]
+    #[arg(long, value_name = "FRACTION")]
+    test: Option<f64>,
     /// Stop after so many epochs without a better validation loss
     #[arg(long, value_name = "EPOCHS")]
     patience: Option<usize>,
@@ -98,8 +106,15 @@ fn configuration(args: TrainArgs) -> Result<TrainConfig, Failure> {
     macro_rules! take {
         ($($field:ident),*) => { $(if let Some(value) = args.$field { config.$field = value; })* };
     }
-    take!(data, model, loss, optimizer, epochs, batch_size, lr, schedule, seed, watch);
-    config.target = args.target.or(config.target);
+    take!(data, model, loss, optimizer, epochs, batch_size, lr, schedule, seed, watch, validation, test);
+    let reading = args.reading.options();
+    config.target = reading.target.or(config.target);
+    config.task = reading.task.or(config.task);
+    config.image_size = reading.image_size.or(config.image_size);
+    config.header = reading.header.or(config.header);
+    if !reading.ignore.is_empty() {
+        config.ignore = reading.ignore;
+    }
     config.patience = args.patience.or(config.patience);
     if config.data.is_empty() {
         return Err(Failure::usage(
@@ -113,22 +128,21 @@ fn configuration(args: TrainArgs) -> Result<TrainConfig, Failure> {
 /// Refuses every name and value that is not right before anything is written.
 fn prepare(config: &TrainConfig, global: &Global) -> Result<(), Failure> {
     config.fit_settings()?;
-    LOSSES.build(&config.loss)?;
+    let loss = LOSSES.build(&config.loss)?;
     OPTIMIZERS.build(&config.optimizer)?;
     let network = MODELS.build(&config.model)?;
     probes(&config.watch)?;
     let splits = splits(config, &global.data())?;
+    splits.notes.iter().for_each(|note| eprintln!("{note}"));
     network
         .init_seeded(splits.train.input_shape(), splits.train.num_classes(), config.seed, &Default::default())
         .map_err(|error| Failure::usage(format!("--model {}: {error}", config.model)))?;
-    Ok(())
+    loss.check_classes(splits.train.num_classes())
+        .map_err(|error| Failure::usage(format!("--loss {}: {error}", config.loss)))
 }
 
 fn splits(config: &TrainConfig, data: &kiln_data::DataDir) -> Result<Splits, Failure> {
-    let split =
-        SplitOptions { test: config.test, validation: config.validation, seed: config.seed, ..Default::default() };
-    let options = OpenOptions { target: config.target.clone(), split, ..Default::default() };
-    let splits = open(&config.data, data, &options)?;
+    let splits = open(&config.data, data, &config.open_options())?;
     if !splits.train.is_classification() {
         return Err(Failure::usage(format!(
             "--data {}: the target is a number, and `kiln train` learns classes; name a column of classes with --target",
@@ -252,13 +266,13 @@ impl Summary {
 
 fn show(summary: &Summary, global: &Global) -> CommandResult {
     if global.json {
-        println!("{}", serde_json::to_string(summary).map_err(LabError::method)?);
+        print_line(&serde_json::to_string(summary).map_err(LabError::method)?.to_string())?;
         return Ok(ExitCode::SUCCESS);
     }
     for (what, figure) in summary.rows() {
-        println!("{what:<11} {figure}");
+        print_line(&format!("{what:<11} {figure}"))?;
     }
-    println!("\nmodel: {}", display(&summary.run.join(SavedModel::DESCRIPTION)));
+    print_line(&format!("\nmodel: {}", display(&summary.run.join(SavedModel::DESCRIPTION))))?;
     Ok(ExitCode::SUCCESS)
 }
 

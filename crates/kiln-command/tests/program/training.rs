@@ -80,8 +80,12 @@ fn a_configuration_gives_the_same_as_flags_and_flags_win() {
     assert_eq!(figures("train --config train.toml --epochs 1 --loss mae --json")[..2], ["\"mae\"", "1"]);
     session.file("wrong.toml", "data = \"own.csv\"\nepoch = 3\n");
     let printed = session.kiln("train --config wrong.toml");
-    assert_eq!(printed.code, 1);
-    assert!(printed.message().contains("unknown field `epoch`"), "{}", printed.message());
+    assert_eq!(printed.code, 2);
+    assert!(printed.message().contains("wrong.toml: unknown key `epoch`; did you mean `epochs`?"), "{printed:?}");
+    session.file("wrong.toml", "data = \"own.csv\"\nepochs = \"many\"\n");
+    let printed = session.kiln("train --config wrong.toml");
+    assert_eq!(printed.code, 2);
+    assert!(printed.message().contains("line 2") && printed.message().contains("\"many\""), "{printed:?}");
 }
 
 #[test]
@@ -101,6 +105,39 @@ fn losses_and_optimizers_are_compared() {
 }
 
 #[test]
+fn what_cannot_be_compared_is_refused_before_anything_is_written() {
+    let session = Session::new();
+    session.file("own.csv", table(60));
+    for (arguments, code, expected) in [
+        ("--data nowhere.csv", 1, "nowhere.csv: no such file or folder"),
+        ("--data own.csv --model lenet", 2, "for rows of a table use an MLP"),
+        ("--data own.csv --loss mae,z-loss --metric brier", 2, "z-loss gives no probabilities"),
+        ("--data own.csv --metric f1", 2, "invalid value 'f1'"),
+        ("--data own.csv --loss cross-entropy:weights=1/2/3", 2, "3 class weights given for 2 classes"),
+    ] {
+        let printed = session.kiln(&format!("compare {arguments}"));
+        assert_eq!(printed.code, code, "{arguments}: {}", printed.message());
+        assert!(printed.message().contains(expected), "{arguments}: {}", printed.message());
+        assert!(!session.path().join("runs").exists(), "{arguments} left a run");
+    }
+}
+
+#[test]
+fn trainings_that_diverge_are_told_and_rank_last() {
+    let session = Session::new();
+    session.file("own.csv", table(80));
+    let line = "compare --data own.csv --epochs 8 --seeds 2 --lr 1e30 --optimizer sgd";
+    let printed = session.kiln(&format!("{line} --loss squared-error,mae --json"));
+    let rows = json(&printed.succeeds().out);
+    assert_eq!(rows[1]["loss"], "squared-error");
+    assert_eq!((&rows[1]["mean"], rows[1]["diverged"].as_u64()), (&Value::Null, Some(2)));
+    let printed = session.kiln(&format!("{line} --loss squared-error"));
+    assert_eq!(printed.code, 1);
+    assert!(printed.message().contains("every training diverged"), "{}", printed.message());
+    assert!(printed.out.contains("(2 diverged)"), "{}", printed.out);
+}
+
+#[test]
 fn what_cannot_be_trained_is_a_usage_error_with_the_right_value() {
     let session = Session::new();
     session.file("own.csv", table(60));
@@ -112,6 +149,7 @@ fn what_cannot_be_trained_is_a_usage_error_with_the_right_value() {
         ("--data own.csv --loss comp-sum:tau=-1", "tau = -1 is out of range"),
         ("--data own.csv --loss comp-sum:tua=1", "did you mean 'tau'?"),
         ("--data own.csv --optimizer adan", "did you mean 'adam'?"),
+        ("--data own.csv --loss cross-entropy:weights=1/2/3", "3 class weights given for 2 classes"),
         ("--data own.csv --epochs 0", "at least 1"),
         ("--data own.csv --lr nan", "a learning rate above 0"),
         ("--data own.csv --schedule cosin", "did you mean 'cosine'?"),

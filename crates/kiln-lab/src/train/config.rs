@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use kiln_data::{OpenOptions, SplitOptions, Task};
 use serde::{Deserialize, Serialize};
 
 use super::{FitSettings, SCHEDULES, Selector};
@@ -16,6 +17,18 @@ pub struct TrainConfig {
     /// Column to predict; the last one by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
+    /// Class or number; decided by the target where nothing is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task: Option<Task>,
+    /// Columns that are left out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ignore: Vec<String>,
+    /// Height and width to which picture files are resized.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_size: Option<(usize, usize)>,
+    /// Whether the first line of a table names the columns; decided by the lines where nothing is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub header: Option<bool>,
     /// The network.
     pub model: Selector,
     /// What is minimised.
@@ -48,6 +61,10 @@ impl Default for TrainConfig {
         Self {
             data: String::new(),
             target: None,
+            task: None,
+            ignore: Vec::new(),
+            image_size: None,
+            header: None,
             model: Selector::named("mlp"),
             loss: Selector::named("cross-entropy"),
             optimizer: Selector::named("adam"),
@@ -65,14 +82,42 @@ impl Default for TrainConfig {
 }
 
 impl TrainConfig {
+    /// Names of all keys of `train.toml`.
+    pub const KEYS: [&str; 18] = [
+        "data",
+        "target",
+        "task",
+        "ignore",
+        "image-size",
+        "header",
+        "model",
+        "loss",
+        "optimizer",
+        "epochs",
+        "batch-size",
+        "lr",
+        "schedule",
+        "seed",
+        "patience",
+        "watch",
+        "validation",
+        "test",
+    ];
+
     /// Reads a `train.toml`.
     ///
     /// # Errors
-    /// [`LabError::Io`] when the file cannot be read, [`LabError::Corrupt`] with the line and the key when it does not
-    /// say what it should.
+    /// [`LabError::Io`] when the file cannot be read, [`LabError::Configuration`] with the line and the key when it does
+    /// not say what it could.
     pub fn read(path: &Path) -> Result<Self, LabError> {
         let text = std::fs::read_to_string(path).map_err(|error| LabError::io("read", path, error))?;
-        toml::from_str(&text).map_err(|error| LabError::corrupt("training configuration", path, error))
+        let wrong = |reason: String| LabError::Configuration { path: path.to_path_buf(), reason };
+        let table: toml::Table = toml::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+        if let Some(key) = table.keys().find(|key| !Self::KEYS.contains(&key.as_str())) {
+            let nearest = kiln_data::nearest(key, Self::KEYS).map(|name| format!("; did you mean `{name}`?"));
+            return Err(wrong(format!("unknown key `{key}`{}", nearest.unwrap_or_default())));
+        }
+        toml::from_str(&text).map_err(|error| wrong(error.to_string()))
     }
 
     /// Refuses values that no training can have.
@@ -107,6 +152,24 @@ impl TrainConfig {
         Ok(())
     }
 
+    /// How the data is read and split.
+    pub fn open_options(&self) -> OpenOptions {
+        OpenOptions {
+            target: self.target.clone(),
+            task: self.task,
+            ignore: self.ignore.clone(),
+            image_size: self.image_size,
+            header: self.header,
+            split: SplitOptions {
+                test: self.test,
+                validation: self.validation,
+                seed: self.seed,
+                ..SplitOptions::default()
+            },
+            ..OpenOptions::default()
+        }
+    }
+
     /// How long and how fast, for [`fit`](super::fit) and [`train`](super::train).
     ///
     /// # Errors
@@ -132,6 +195,33 @@ mod tests {
         let text = toml::to_string(&config).unwrap();
         assert!(text.contains("batch-size = 64"), "{text}");
         assert_eq!(toml::from_str::<TrainConfig>(&text).unwrap(), config);
+    }
+
+    #[test]
+    fn every_field_is_a_known_key() {
+        let config = TrainConfig {
+            target: Some("y".into()),
+            task: Some(Task::Classify),
+            ignore: vec!["id".into()],
+            image_size: Some((32, 32)),
+            header: Some(true),
+            patience: Some(3),
+            ..Default::default()
+        };
+        let written = toml::Table::try_from(&config).unwrap();
+        let mut known = TrainConfig::KEYS.to_vec();
+        known.sort_unstable();
+        assert_eq!(written.keys().map(String::as_str).collect::<Vec<_>>(), known);
+    }
+
+    #[test]
+    fn a_misspelt_key_gets_the_nearest_right_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("train.toml");
+        std::fs::write(&path, "data = \"digits\"\nlos = \"mae\"\n").unwrap();
+        let error = TrainConfig::read(&path).unwrap_err();
+        assert!(error.is_usage());
+        assert!(error.to_string().ends_with("train.toml: unknown key `los`; did you mean `loss`?"), "{error}");
     }
 
     #[test]

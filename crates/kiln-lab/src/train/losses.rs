@@ -6,6 +6,7 @@ use kiln_loss::{
     TaylorSoftmaxLossConfig, ZLossConfig,
 };
 
+use super::Selector;
 use super::selector::{Entry, Registry, SelectorError, SettingInfo, Settings};
 
 /// Losses by name.
@@ -88,6 +89,12 @@ pub const LOSSES: Registry<Box<dyn ClassificationLoss>> = Registry {
     ],
 };
 
+/// Whether the softmax of a network trained with `loss` is a probability. The spherical family ranks classes, or has
+/// probabilities of its own.
+pub fn gives_probabilities(loss: &Selector) -> bool {
+    !matches!(loss.name(), "z-loss" | "taylor-softmax" | "spherical-softmax" | "squared-error")
+}
+
 const SMOOTHING: SettingInfo = SettingInfo {
     key: "label-smoothing",
     default: "0",
@@ -124,7 +131,6 @@ fn boxed<L: ClassificationLoss + 'static>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::Selector;
     use burn::tensor::{Device, Int, Tensor};
 
     #[test]

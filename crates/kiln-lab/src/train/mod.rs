@@ -25,7 +25,7 @@ pub use fit::{
 };
 pub use history::{EpochMeans, History};
 pub use loader::{Batch, EpochLoader};
-pub use losses::LOSSES;
+pub use losses::{LOSSES, gives_probabilities};
 pub use models::MODELS;
 pub use objective::Objective;
 pub use optimizers::OPTIMIZERS;

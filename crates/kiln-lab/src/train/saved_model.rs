@@ -9,7 +9,7 @@ use kiln_data::{ArrayDataset, Preprocessing};
 use kiln_nn::{Network, NetworkConfig, load_safetensors, save_safetensors};
 use serde::{Deserialize, Serialize};
 
-use super::{TrainConfig, predict_logits};
+use super::{TrainConfig, gives_probabilities, predict_logits};
 use crate::{LabError, write_whole};
 
 /// Everything that predicting with a trained network needs.
@@ -69,7 +69,7 @@ impl SavedModel {
 
     /// Whether the loss that the network was trained with makes its softmax a probability.
     pub fn gives_probabilities(&self) -> bool {
-        !matches!(self.training.loss.name(), "z-loss" | "taylor-softmax" | "spherical-softmax" | "squared-error")
+        gives_probabilities(&self.training.loss)
     }
 }
 

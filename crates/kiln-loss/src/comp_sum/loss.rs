@@ -201,6 +201,10 @@ impl ClassificationLoss for CompSumLoss {
         let weights = self.class_weights.of_targets(NAME, classes, targets.clone(), logits.dtype());
         reduce(self.forward_no_reduction(logits, targets), weights, self.reduction)
     }
+
+    fn check_classes(&self, num_classes: usize) -> Result<(), LossError> {
+        self.class_weights.check_count(NAME, num_classes)
+    }
 }
 
 #[cfg(test)]

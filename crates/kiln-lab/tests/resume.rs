@@ -10,7 +10,7 @@ use kiln_data::DataDir;
 use kiln_lab::{
     AnyRecipe, Finding, LabError, MethodCard, Outcome, Plot, Recipe, Run, RunOptions, Scale, Series, Status, Table,
     Verdict,
-    ledger::Entry,
+    ledger::{Entry, PartEntry},
     statistics::{Summary, paired_difference},
     store::{Runs, StoredRun},
 };
@@ -282,6 +282,10 @@ fn a_decided_claim_is_not_lost_to_missing_data() {
     assert_eq!(commits, ["aaaa", "bbbb"], "the part that lost its data is kept, the other is recorded");
 }
 
+fn without_findings(part: PartEntry) -> PartEntry {
+    PartEntry { findings: Vec::new(), ..part }
+}
+
 #[test]
 fn the_ledger_keeps_what_the_recipe_would_record() {
     let (out, results) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -295,7 +299,11 @@ fn the_ledger_keeps_what_the_recipe_would_record() {
     };
     record(&|options| options.parts = vec!["products".to_string()]).unwrap();
     let entry = Entry::read(results.path(), "demo").unwrap().unwrap();
-    assert_eq!(entry.validate(&demo).unwrap_err(), "finding `sum` of demo is missing");
+    entry.validate(&demo).unwrap();
+    assert_eq!(entry.unrecorded, ["sums"]);
+    assert!(entry.tally().ends_with("; not recorded yet: sums"), "{}", entry.tally());
+    let silent = Entry { unrecorded: Vec::new(), ..entry };
+    assert_eq!(silent.validate(&demo).unwrap_err(), "demo does not say which parts are not recorded");
 
     record(&|options| options.parts = vec!["sums".to_string()]).unwrap();
     let entry = Entry::read(results.path(), "demo").unwrap().unwrap();
@@ -303,6 +311,8 @@ fn the_ledger_keeps_what_the_recipe_would_record() {
     let verdict = entry.verdict();
     assert_eq!(verdict.findings.iter().map(|finding| finding.id.as_str()).collect::<Vec<_>>(), ["sum", "product"]);
     assert_eq!(verdict.findings[1].outcome, Outcome::Reported);
+    let lacking = Entry { parts: entry.parts.iter().cloned().map(without_findings).collect(), ..entry.clone() };
+    assert_eq!(lacking.validate(&demo).unwrap_err(), "finding `sum` of demo is missing");
 
     let error = record(&|options| options.overrides = vec!["steps=7".to_string()]).unwrap_err().to_string();
     assert!(error.contains("steps"), "{error}");

@@ -89,7 +89,7 @@ fn tuning_names_the_best_settings_and_those_at_the_edge() {
     let (verdict, _out) = smoke(&["quality-dense"], &overrides);
     let settings = finding(&verdict, "quality-dense/settings");
     assert!(settings.statement.contains("among 2 trials"), "{settings:?}");
-    assert!(settings.note.contains("at the edge of the output rates tried: log-softmax lr="), "{settings:?}");
+    assert!(settings.note.contains("at the edge of the rates tried: log-softmax lr="), "{settings:?}");
     let beats = finding(&verdict, "quality-dense/beats-spherical-top-10");
     assert!(beats.measured.mean.is_some(), "{beats:?}");
 }

@@ -149,7 +149,7 @@ fn described(splits: &Splits, summary: &Summary) -> String {
         let counts: Vec<String> = split.class_counts.iter().map(ToString::to_string).collect();
         table.push([name.to_string(), split.rows.to_string(), low, high, counts.join(" ")]);
     }
-    text += &format!("{}\n", table.terminal());
+    text += &format!("{}\n{}\n", table.title, table.terminal());
     if splits.train.is_classification() {
         text += &format!("classes: {}\n", summary.class_names.join(", "));
     }
@@ -165,7 +165,7 @@ fn described(splits: &Splits, summary: &Summary) -> String {
             let [low, high, mean, deviation] = figures.map(|figure| figure.to_string());
             table.push([feature.name.clone(), low, high, mean, deviation]);
         }
-        text += &format!("{}\n", table.terminal());
+        text += &format!("{}\n{}\n", table.title, table.terminal());
         let more = summary.features.len().saturating_sub(SHOWN_FEATURES);
         if more > 0 {
             text += &format!("and {more} more features (--json lists all)\n");
@@ -235,7 +235,7 @@ fn show_text(args: &ShowArgs, global: &Global) -> CommandResult {
     }
     let [train, validation, test] = parts.map(|(_, part)| corpus.num_tokens(part).to_string());
     table.push(["all words".to_string(), train, validation, test]);
-    text += &format!("{}\n", table.terminal());
+    text += &format!("{}\n{}\n", table.title, table.terminal());
     text += &format!("vocabulary: {} words, the unknown one among them\n", vocabulary.len());
     let words: Vec<String> = frequent.iter().take(SHOWN_WORDS).map(|(word, count)| format!("{word} {count}")).collect();
     text += &format!("most frequent: {}\n", words.join(", "));

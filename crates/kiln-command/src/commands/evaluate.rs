@@ -3,9 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use kiln_data::{
-    ArrayDataset, DataDir, OpenOptions, SplitOptions, catalogue, is_same_source, open_like, open_test_like,
-};
+use kiln_data::{ArrayDataset, DataDir, catalogue, is_same_source, open_like, open_test_like};
 use kiln_lab::plot::{HeatMap, Plot};
 use kiln_lab::store::{self, Runs};
 use kiln_lab::train::{Evaluation, SavedModel, predict_probabilities};
@@ -92,7 +90,8 @@ pub fn run(args: EvaluateArgs, global: &Global) -> CommandResult {
     if global.json {
         output::print_line(&document(&evaluation, &model, &rows)?.to_string())?;
     } else {
-        output::print_line(&table(&evaluation, &model, &args.data, &rows).terminal())?;
+        let table = table(&evaluation, &model, &args.data, &rows);
+        output::print_line(&format!("{}\n{}", table.title, table.terminal()))?;
     }
     let picture = args.picture.unwrap_or_else(|| SavedModel::folder(&path).join("confusion.png"));
     match confusion(&evaluation, rows.data.class_names()).write(&picture) {
@@ -146,15 +145,7 @@ impl Rows {
 
 /// The rows of `data` that a training with the model's settings would keep for the test, as the model sees them.
 pub fn test_rows(model: &SavedModel, data: &str, dir: &DataDir) -> Result<ArrayDataset, Failure> {
-    let training = &model.training;
-    let split = SplitOptions {
-        test: training.test,
-        validation: training.validation,
-        seed: training.seed,
-        ..Default::default()
-    };
-    let options = OpenOptions { split, ..Default::default() };
-    Ok(open_test_like(data, dir, &model.preprocessing, &options)?)
+    Ok(open_test_like(data, dir, &model.preprocessing, &model.training.open_options())?)
 }
 
 /// The figures as JSON, without those that judge probabilities where the model gives none.

@@ -164,7 +164,7 @@ fn a_set_is_shown_with_its_features_and_a_text_with_its_words() {
 #[test]
 fn flags_say_how_data_is_read() {
     let session = Session::new();
-    let rows: String = (0..90).map(|row| format!("id{row},{},{}\n", row % 7, row % 30)).collect();
+    let rows: String = (0..300).map(|row| format!("id{row},{},{}\n", row % 7, row % 30)).collect();
     session.file("own.csv", format!("id,a,y\n{rows}"));
     let shown = |flags: &str| json(&session.kiln(&format!("data show own.csv --json {flags}")).succeeds().out);
     assert_eq!(shown("--ignore id")["task"], "values");

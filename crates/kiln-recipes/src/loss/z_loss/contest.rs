@@ -167,7 +167,7 @@ impl Contest<'_> {
     /// Which settings were chosen, and which of them lie at the edge of what was tried.
     fn settings(&self, chosen: &[Vec<(Target, Trial)>]) -> Finding {
         let mut texts = Vec::new();
-        let mut at_edge = Vec::new();
+        let mut edges: Vec<String> = Vec::new();
         for (contender, chosen) in self.contenders.iter().zip(chosen) {
             let mut distinct: Vec<(&Trial, Vec<&str>)> = Vec::new();
             for (target, trial) in chosen {
@@ -178,17 +178,19 @@ impl Contest<'_> {
             }
             for (trial, names) in distinct {
                 texts.push(format!("{} ({})", trial.key(), names.join(", ")));
-                if rate_at_edge(trial, &contender.trials) {
-                    at_edge.push(format!("{} lr={}", trial.method.label(), trial.output_rate));
+                for rate in at_edge(trial, &contender.trials) {
+                    if !edges.contains(&rate) {
+                        edges.push(rate);
+                    }
                 }
             }
         }
         let note = if !self.is_tuned() {
             "one setting for each method; nothing was tuned at this scale".to_string()
-        } else if at_edge.is_empty() {
-            "no output rate lies at the edge of those tried".to_string()
+        } else if edges.is_empty() {
+            "no chosen rate lies at the edge of those tried".to_string()
         } else {
-            format!("at the edge of the output rates tried: {}", at_edge.join(", "))
+            format!("at the edge of the rates tried: {}", edges.join(", "))
         };
         let trials = self.contenders.iter().map(|contender| contender.trials.len()).max().unwrap_or(0);
         let statement = format!("settings chosen on the validation text among {trials} trials for each method");
@@ -254,16 +256,44 @@ impl Contest<'_> {
     }
 }
 
-/// Whether the output rate is the smallest or the largest of those tried with the same method and encoder rate.
-fn rate_at_edge(chosen: &Trial, trials: &[Trial]) -> bool {
-    let alike =
-        trials.iter().filter(|trial| trial.method == chosen.method && trial.encoder_rate == chosen.encoder_rate);
-    let rates: Vec<f64> = alike.map(|trial| trial.output_rate).collect();
-    let smallest = rates.iter().copied().fold(f64::INFINITY, f64::min);
-    let largest = rates.iter().copied().fold(0.0, f64::max);
-    rates.len() > 1 && (chosen.output_rate == smallest || chosen.output_rate == largest)
+/// Which rates are the smallest or the largest of those tried with the same method.
+fn at_edge(chosen: &Trial, trials: &[Trial]) -> Vec<String> {
+    let alike = || trials.iter().filter(|trial| trial.method == chosen.method);
+    let outputs: Vec<f64> = alike().map(|trial| trial.output_rate).collect();
+    let encoders: Vec<f64> = alike().filter_map(|trial| trial.encoder_rate).collect();
+    let is_end = |rate: f64, rates: &[f64]| {
+        let below = rates.iter().any(|&other| other < rate);
+        let above = rates.iter().any(|&other| other > rate);
+        below != above
+    };
+    let output = is_end(chosen.output_rate, &outputs).then(|| format!("lr={}", chosen.output_rate));
+    let encoder = chosen.encoder_rate.filter(|&rate| is_end(rate, &encoders)).map(|rate| format!("encoder={rate}"));
+    let label = chosen.method.label();
+    output.into_iter().chain(encoder).map(|rate| format!("{label} {rate}")).collect()
 }
 
 pub(super) fn percent(share: f64) -> String {
     format!("{:.2} %", 100.0 * share)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_at_either_end_of_those_tried_is_named() {
+        let methods = [Method::SphericalSoftmax { eps: 0.1 }, Method::SphericalSoftmax { eps: 1.0 }];
+        let trials = Contender::new(&methods, &[Some(0.002), Some(0.004), Some(0.008)], &[1.0, 2.0, 3.0]).trials;
+        let edges = |output_rate: f64, encoder_rate: Option<f64>| {
+            at_edge(&Trial { method: methods[0], output_rate, encoder_rate }, &trials)
+        };
+        assert!(edges(2.0, Some(0.004)).is_empty());
+        assert_eq!(edges(3.0, Some(0.004)), ["spherical softmax eps=0.1 lr=3"]);
+        assert_eq!(
+            edges(1.0, Some(0.008)),
+            ["spherical softmax eps=0.1 lr=1", "spherical softmax eps=0.1 encoder=0.008"]
+        );
+        let single = Contender::new(&[Method::SquaredError], &[None], &[1.0]).trials;
+        assert!(at_edge(&single[0], &single).is_empty());
+    }
 }

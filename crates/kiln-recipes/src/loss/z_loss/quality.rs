@@ -46,22 +46,20 @@ pub(super) fn run(settings: &Settings, run: &mut Run) -> Result<Vec<Finding>, La
 
 /// The methods with their trials: the same number for each.
 fn contenders(quality: &QualitySettings) -> Vec<Contender> {
-    let every: Vec<Option<f64>> = quality.encoder_rates.iter().copied().map(Some).collect();
-    let contender = |methods: &[Method], encoder_rates: &[Option<f64>], factors: &[f64]| {
+    let encoder_rates: Vec<Option<f64>> = quality.encoder_rates.iter().copied().map(Some).collect();
+    let contender = |methods: &[Method], factors: &[f64]| {
         let centre = quality.rates.of(&methods[0]);
         let rates: Vec<f64> = factors.iter().map(|factor| rounded(centre * factor)).collect();
-        Contender::new(methods, encoder_rates, &rates)
+        Contender::new(methods, &encoder_rates, &rates)
     };
-    let factors = &quality.rate_factors;
-    let z_losses = z_losses(&quality.sharpness, &quality.margin);
-    let spherical = spherical_softmaxes(&quality.spherical_eps);
+    let (factors, coarse) = (&quality.rate_factors, &quality.coarse_rate_factors);
     vec![
-        contender(&[Method::LogSoftmax], &every, factors).tuned_for(Target::TopHundred),
-        contender(&[Method::HierarchicalSoftmax], &every, factors),
-        contender(&z_losses, &every[..1], &quality.z_rate_factors).tuned_for(Target::TopHundred),
-        contender(&[Method::TaylorSoftmax], &every, factors),
-        contender(&spherical, &every[..1], factors),
-        contender(&[Method::SquaredError], &every, factors),
+        contender(&[Method::LogSoftmax], factors).tuned_for(Target::TopHundred),
+        contender(&[Method::HierarchicalSoftmax], factors),
+        contender(&z_losses(&quality.sharpness, &quality.margin), coarse).tuned_for(Target::TopHundred),
+        contender(&[Method::TaylorSoftmax], factors),
+        contender(&spherical_softmaxes(&quality.spherical_eps), coarse),
+        contender(&[Method::SquaredError], factors),
     ]
 }
 

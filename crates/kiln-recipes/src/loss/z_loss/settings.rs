@@ -89,20 +89,20 @@ pub struct QualitySettings {
     pub hidden: Vec<usize>,
     /// Standard deviation of the output layer's initial weights.
     pub init_std: f64,
-    /// Learning rates of Adam below the output layer to choose from. The Z-loss and spherical softmax, which have
-    /// hyperparameters of their own to choose, take the first.
+    /// Learning rates of Adam below the output layer to choose from, with every method.
     pub encoder_rates: Vec<f64>,
     /// Centres of the output layer's learning rates.
     pub rates: RateCentres,
     /// Learning rates of the output layer to choose from, as factors of each method's centre.
     pub rate_factors: Vec<f64>,
+    /// Factors to choose from for each pair of the Z-loss and each `eps` of spherical softmax; there must be as many
+    /// trials as others have.
+    pub coarse_rate_factors: Vec<f64>,
     /// Sharpness `a` of the Z-loss to choose from, each with the margin in the same place.
     pub sharpness: Vec<f64>,
     /// Margin `b` of the Z-loss to choose from.
     pub margin: Vec<f64>,
-    /// Learning rates of the Z-loss to choose from for each pair, as factors; there must be as many trials as others have.
-    pub z_rate_factors: Vec<f64>,
-    /// `eps` of spherical softmax to choose from, as many as encoder rates.
+    /// `eps` of spherical softmax to choose from.
     pub spherical_eps: Vec<f64>,
     /// How long a training is.
     pub budget: Budget,
@@ -234,7 +234,7 @@ impl Settings {
                 embedding: 64,
                 hidden: vec![128, 128],
                 init_std: 0.05,
-                encoder_rates: vec![2e-3, 4e-3],
+                encoder_rates: vec![2e-3, 4e-3, 8e-3],
                 rates: RateCentres {
                     log_softmax: 20.0,
                     hierarchical_softmax: 10.0,
@@ -243,16 +243,16 @@ impl Settings {
                     spherical_softmax: 1.0,
                     squared_error: 1.5,
                 },
-                rate_factors: vec![0.1, 0.25, 0.5, 1.0, 2.0, 4.0],
-                sharpness: vec![0.1, 0.1, 0.3, 0.05],
-                margin: vec![10.0, 28.0, 10.0, 20.0],
-                z_rate_factors: vec![0.25, 1.0, 4.0],
-                spherical_eps: vec![1e-3, 1e-1],
+                rate_factors: vec![0.1, 0.175, 0.25, 0.375, 0.5, 0.75, 1.0, 2.0, 4.0],
+                coarse_rate_factors: vec![0.25, 1.0, 4.0],
+                sharpness: vec![0.1, 0.1, 0.3],
+                margin: vec![10.0, 28.0, 10.0],
+                spherical_eps: vec![1e-3, 1e-1, 1e1],
                 budget: Budget {
                     batch_size: 200,
                     epochs: 2,
                     examples: 0,
-                    tuning_examples: 60_000,
+                    tuning_examples: 50_000,
                     validation_examples: 10_000,
                     test_examples: 40_000,
                     ks: ks.clone(),
@@ -341,11 +341,11 @@ impl QualitySettings {
     /// One trial for each method, so that nothing is tuned.
     fn with_one_trial(self) -> Self {
         Self {
-            encoder_rates: vec![2e-3],
+            encoder_rates: vec![4e-3],
             rate_factors: vec![1.0],
+            coarse_rate_factors: vec![1.0],
             sharpness: vec![0.1],
             margin: vec![10.0],
-            z_rate_factors: vec![1.0],
             spherical_eps: vec![1e-3],
             ..self
         }
@@ -384,20 +384,11 @@ impl QualitySettings {
     fn check(&self) -> Result<(), LabError> {
         self.budget.check("quality.budget")?;
         check_pairs("quality.sharpness", &self.sharpness, &self.margin)?;
-        let trials = self.rate_factors.len() * self.encoder_rates.len();
-        if trials == 0 {
-            return Err(LabError::setting("quality.rate_factors", "[]", "at least one rate here and in encoder_rates"));
+        if self.encoder_rates.is_empty() {
+            return Err(LabError::setting("quality.encoder_rates", "[]", "at least one rate"));
         }
-        let z_trials = self.sharpness.len() * self.z_rate_factors.len();
-        if z_trials != trials {
-            let expected = format!("{trials} trials of the Z-loss, as many as of the other methods");
-            return Err(LabError::setting("quality.z_rate_factors", format!("{z_trials} trials"), expected));
-        }
-        if self.spherical_eps.len() != self.encoder_rates.len() {
-            let values = format!("{:?}", self.spherical_eps);
-            return Err(LabError::setting("quality.spherical_eps", values, "as many values as encoder_rates has"));
-        }
-        Ok(())
+        let variants = [("sharpness", self.sharpness.len()), ("spherical_eps", self.spherical_eps.len())];
+        check_trials("quality", &self.rate_factors, ("coarse_rate_factors", &self.coarse_rate_factors[..]), variants)
     }
 }
 
@@ -405,19 +396,9 @@ impl DenseSettings {
     fn check(&self) -> Result<(), LabError> {
         self.budget.check("quality_dense.budget")?;
         check_pairs("quality_dense.sharpness", &self.sharpness, &self.margin)?;
-        let trials = self.learning_rates.len();
-        if trials == 0 {
-            return Err(LabError::setting("quality_dense.learning_rates", "[]", "at least one rate"));
-        }
-        let coarse = self.coarse_learning_rates.len();
-        for (name, variants) in [("sharpness", self.sharpness.len()), ("spherical_eps", self.spherical_eps.len())] {
-            if variants * coarse != trials {
-                let found = format!("{} trials", variants * coarse);
-                let expected = format!("{trials} trials with coarse_learning_rates, as many as of the other losses");
-                return Err(LabError::setting(&format!("quality_dense.{name}"), found, expected));
-            }
-        }
-        Ok(())
+        let variants = [("sharpness", self.sharpness.len()), ("spherical_eps", self.spherical_eps.len())];
+        let coarse = ("coarse_learning_rates", &self.coarse_learning_rates[..]);
+        check_trials("quality_dense", &self.learning_rates, coarse, variants)
     }
 }
 
@@ -447,4 +428,22 @@ fn check_pairs(name: &str, sharpness: &[f64], margin: &[f64]) -> Result<(), LabE
         return Err(LabError::setting(name, lengths, "as many values as margin has, at least 1"));
     }
     Ok(())
+}
+
+/// That the methods with variants of their own, at the coarse rates, have as many trials as the others at all rates.
+fn check_trials(
+    part: &str,
+    rates: &[f64],
+    (coarse_name, coarse): (&str, &[f64]),
+    variants: [(&str, usize); 2],
+) -> Result<(), LabError> {
+    let trials = rates.len();
+    match variants.iter().find(|(_, variants)| trials == 0 || variants * coarse.len() != trials) {
+        Some((name, variants)) => {
+            let found = format!("{variants} values, with {} {coarse_name}", coarse.len());
+            let expected = format!("such that they give {trials} trials, as many as of the other methods, at least 1");
+            Err(LabError::setting(&format!("{part}.{name}"), found, expected))
+        }
+        None => Ok(()),
+    }
 }

@@ -21,7 +21,7 @@ fn page() -> String {
     let mut page = String::from(
         "# Commands\n\nThis page is made by `kiln reference`; a test compares it with the program.\n\n\
          Exit codes: 0 done and every finding held, 1 a failure, 2 a mistake in what was typed, \
-         3 a finding that did not hold.\n",
+         3 a finding that did not hold or could not be decided.\n",
     );
     for command in root.get_subcommands().filter(|command| !command.is_hide_set() && command.get_name() != "help") {
         section(&mut page, &format!("kiln {}", command.get_name()), command);

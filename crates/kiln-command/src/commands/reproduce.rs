@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use kiln_lab::{AnyRecipe, LabError, Run, RunOptions, Scale, Verdict, ledger, report};
+use kiln_lab::{AnyRecipe, LabError, Run, RunOptions, Scale, Verdict, ledger};
 use serde_json::{Value, json};
 
 use crate::cli::Global;
@@ -15,8 +15,8 @@ use crate::selection;
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  kiln reproduce comp-sum --quick\n  kiln reproduce diffgrad z-loss --quick --seeds 2 --json",
-    long_about = "Check the claims of a paper on real data.\n\nExit code: 0 when every finding held, 3 where one did not, \
-                  1 for a failure to run, 2 for a usage error"
+    long_about = "Check the claims of a paper on real data.\n\nExit code: 0 when every finding held, 3 where one did not \
+                  or could not be decided, 1 for a failure to run, 2 for a usage error"
 )]
 pub struct ReproduceArgs {
     /// Methods, families, or `all`
@@ -154,9 +154,6 @@ fn perform(run: &mut Run, recipe: &'static dyn AnyRecipe, global: &Global) -> Re
         eprintln!("{} ({}), {}", card.id, card.citation(), run.folder().display());
     }
     let verdict = run.execute(recipe)?;
-    if let Some(out) = run.folder().parent() {
-        report::write_index(out)?;
-    }
     let outcome = Outcome {
         method: card.id,
         folder: run.folder().to_path_buf(),

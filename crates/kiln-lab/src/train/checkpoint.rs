@@ -45,14 +45,15 @@ impl<R: Checkpoint> Checkpointer<R> for WholeFileCheckpointer {
 /// Name of the records of the network, of the optimizer and of the schedule.
 pub(super) const RECORDS: [&str; 3] = ["model", "optim", "scheduler"];
 
-/// The newest epoch of which `folder` holds all three records; nothing where no epoch was finished.
+/// The newest epoch up to `last` of which `folder` holds all three records; nothing where no epoch was finished.
 ///
 /// # Errors
 /// [`LabError::Corrupt`] when a record of that epoch cannot be read.
-pub(super) fn newest_whole_epoch(folder: &Path) -> Result<Option<usize>, LabError> {
+pub(super) fn newest_whole_epoch(folder: &Path, last: usize) -> Result<Option<usize>, LabError> {
     let newest = checkpointed_epochs(folder)
         .into_iter()
         .rev()
+        .filter(|epoch| *epoch <= last)
         .find(|epoch| RECORDS.iter().all(|name| file(folder, name, *epoch).is_file()));
     if let Some(epoch) = newest {
         readable::<ModuleRecord>(folder, RECORDS[0], epoch)?;

@@ -165,6 +165,12 @@ pub(super) fn recorded_epochs(folder: &Path, last: usize) -> Result<Vec<EpochMea
     }
 }
 
+/// How many epochs `folder` has in its course. A checkpoint may be one ahead of it, where the process was killed between
+/// the two.
+pub(super) fn course_length(folder: &Path) -> usize {
+    std::fs::read_to_string(folder.join(COURSE)).map_or(0, |text| text.lines().count())
+}
+
 fn write_course(path: &Path, history: &History) -> Result<(), LabError> {
     let mut text = String::new();
     for epoch in history.epochs() {

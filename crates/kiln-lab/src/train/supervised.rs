@@ -12,7 +12,7 @@ use kiln_data::Splits;
 use kiln_nn::Network;
 
 use super::checkpoint::{RECORDS, WholeFileCheckpointer, network_file, network_record, newest_whole_epoch};
-use super::history::{HistoryLogger, KeepNewestAndBest, Patience, recorded_epochs};
+use super::history::{HistoryLogger, KeepNewestAndBest, Patience, course_length, recorded_epochs};
 use super::renderer::SilentRenderer;
 use super::{EpochLoader, EpochMeans, FitSettings, History, Objective, Procedure, Trainee, TrainingRule};
 use crate::{JobContext, LabError, Probe, probe::Watch};
@@ -63,7 +63,7 @@ pub fn train(
 ) -> Result<Trained, LabError> {
     let settings = training.settings;
     std::fs::create_dir_all(folder).map_err(|error| LabError::io("create", folder, error))?;
-    let resumed = newest_whole_epoch(folder)?;
+    let resumed = newest_whole_epoch(folder, course_length(folder))?;
     let history = History::after(recorded_epochs(folder, resumed.unwrap_or(0))?);
     let device = training.strategy.main_device().clone();
     let steps_per_epoch = splits.train.len().div_ceil(workers(&training.strategy)).div_ceil(settings.batch_size);

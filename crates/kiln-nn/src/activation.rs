@@ -97,9 +97,10 @@ impl Activation {
     }
 }
 
-/// `max(x, 0) + log1p(exp(-|x|))`, which neither overflows nor loses the small values.
+/// `log(1 + exp(x))`, which neither overflows nor loses the small values.
 fn softplus<const D: usize>(input: Tensor<D>) -> Tensor<D> {
-    activation::relu(input.clone()) + input.abs().neg().exp().log1p()
+    // `max(x, 0) + log1p(exp(-|x|))` has the slope 0 at 0 in Burn, where neither term has one; it is one half.
+    activation::softplus_with_threshold(input, 1.0, 40.0)
 }
 
 impl fmt::Display for Activation {
@@ -156,6 +157,15 @@ mod tests {
         let values = output.into_data().try_to_vec::<f32>().unwrap();
         assert!((values[0] / (-60.0f32).exp() - 1.0).abs() < 1e-4, "{values:?}");
         assert_eq!(values[1], 500.0);
+    }
+
+    #[test]
+    fn the_slope_of_softplus_is_the_sigmoid_at_zero_too() {
+        let device = Device::flex().autodiff();
+        let input = Tensor::<1>::from_floats([-1.0, 0.0, 50.0], &device).require_grad();
+        let gradients = Activation::Softplus.forward(input.clone()).sum().backward();
+        let slopes = input.grad(&gradients).unwrap().into_data();
+        slopes.assert_approx_eq::<f32>(&TensorData::from([0.268_941_43f32, 0.5, 1.0]), Tolerance::absolute(1e-6));
     }
 
     #[test]

@@ -164,6 +164,15 @@ fn what_cannot_be_trained_is_a_usage_error_with_the_right_value() {
 }
 
 #[test]
+fn a_training_whose_last_step_diverges_leaves_no_model() {
+    let session = Session::new();
+    let printed = session.kiln("train --data iris --epochs 1 --batch-size 1000 --lr 1e38 --optimizer sgd");
+    assert_eq!(printed.code, 1, "{}", printed.out);
+    assert!(printed.message().contains("training diverged: the loss is NaN at step 0"), "{}", printed.message());
+    assert!(!session.run("train").join("model.safetensors").exists());
+}
+
+#[test]
 fn a_training_that_diverges_says_where_and_what_to_try() {
     let session = Session::new();
     session.file("own.csv", table(200));

@@ -117,6 +117,11 @@ pub fn train(
     }
     let best =
         history.best().ok_or_else(|| LabError::Refused("no epoch was trained: set epochs to at least 1".into()))?;
+    if !best.validation_loss.is_finite() {
+        // The last step of an epoch has no later one that would notice what it did.
+        let step = (best.epoch * steps_per_epoch).saturating_sub(1) as u64;
+        return Err(LabError::Diverged { step, loss: best.validation_loss, job: String::new(), checkpoint: None });
+    }
     let network = trainee.load_record(network_record(folder, best.epoch)?).network;
     Ok(Trained { network: network.fork(&device.inner()).valid(), best, epochs: history.epochs() })
 }

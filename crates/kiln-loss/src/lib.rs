@@ -11,7 +11,6 @@ mod classification;
 pub mod comp_sum;
 mod cross_entropy;
 mod error;
-mod known_gradient;
 mod z_loss;
 
 pub use classification::{ClassificationLoss, Reduction, check_batch};

@@ -2,11 +2,11 @@
 
 use burn::config::Config;
 use burn::tensor::{IndexingUpdateOp, Int, Tensor, activation::log_softmax};
+use kiln_autodiff::with_known_gradient;
 
 use super::phi::{CompSumPhi2, NAME, NllClip, Phi1};
 use crate::class_targets::{ClassWeights, check_label_smoothing, mix_label_smoothing, reduce};
 use crate::error::require;
-use crate::known_gradient::with_known_gradient;
 use crate::{ClassificationLoss, LossError, Reduction, check_batch};
 
 /// Configuration of [`CompSumLoss`]. The defaults give cross-entropy.

@@ -49,6 +49,12 @@ pub struct OptimizerSettings {
     /// Place of `epsilon` in diffGrad.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eps_placement: Option<EpsPlacement>,
+    /// Whether diffGrad divides by the largest second moment so far; it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub amsgrad: Option<bool>,
+    /// Whether diffGrad leaves a parameter alone where its gradient is not finite; it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skip_nonfinite: Option<bool>,
     /// Coupled L2 penalty; none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight_decay: Option<f64>,
@@ -70,6 +76,8 @@ impl OptimizerSettings {
             rho: None,
             friction: None,
             eps_placement: None,
+            amsgrad: None,
+            skip_nonfinite: None,
             weight_decay: None,
             clip_norm: None,
         }
@@ -85,15 +93,24 @@ impl OptimizerSettings {
             OptimizerKind::AmsGrad | OptimizerKind::Adam => {
                 &["beta_1", "beta_2", "epsilon", "weight_decay", "clip_norm"]
             }
-            OptimizerKind::DiffGrad => {
-                &["beta_1", "beta_2", "epsilon", "friction", "eps_placement", "weight_decay", "clip_norm"]
-            }
+            OptimizerKind::DiffGrad => &[
+                "beta_1",
+                "beta_2",
+                "epsilon",
+                "friction",
+                "eps_placement",
+                "amsgrad",
+                "skip_nonfinite",
+                "weight_decay",
+                "clip_norm",
+            ],
         }
     }
 
     /// Sets one hyperparameter from text.
     ///
-    /// `friction` is `abs-sigmoid`, `sigmoid`, `normalized` or a number, the constant; `eps_placement` is `authors` or `paper`.
+    /// `friction` is `abs-sigmoid`, `sigmoid`, `normalized` or a number, the constant; `eps_placement` is `authors` or `paper`;
+    /// `amsgrad` and `skip_nonfinite` are `true` or `false`.
     ///
     /// # Errors
     /// [`OptimError::UnknownSetting`] where the optimizer has no such key, [`OptimError::InvalidSetting`] where the text is no
@@ -112,6 +129,15 @@ impl OptimizerSettings {
                 "paper" => EpsPlacement::Paper,
                 _ => return Err(invalid("authors or paper")),
             });
+            return Ok(());
+        }
+        let flag = match key {
+            "amsgrad" => Some(&mut self.amsgrad),
+            "skip_nonfinite" => Some(&mut self.skip_nonfinite),
+            _ => None,
+        };
+        if let Some(flag) = flag {
+            *flag = Some(value.parse().map_err(|_| invalid("true or false"))?);
             return Ok(());
         }
         let number = value.parse::<f64>();
@@ -174,15 +200,15 @@ impl OptimizerSettings {
                     .init()?
             }
             OptimizerKind::RmsProp => RmsPropConfig::new()
-                .with_alpha(fraction_below_one("alpha", self.alpha.unwrap_or(0.99))? as f32)
+                .with_alpha(single_precision_fraction("alpha", self.alpha.unwrap_or(0.99))?)
                 .with_momentum(0.0)
                 .with_epsilon(epsilon(1e-8)? as f32)
                 .with_weight_decay(weight_decay)
                 .with_grad_clipping(clipping)
                 .init(),
             OptimizerKind::AmsGrad | OptimizerKind::Adam => AdamConfig::new()
-                .with_beta_1(fraction_below_one("beta_1", self.beta_1.unwrap_or(0.9))? as f32)
-                .with_beta_2(fraction_below_one("beta_2", self.beta_2.unwrap_or(0.999))? as f32)
+                .with_beta_1(single_precision_fraction("beta_1", self.beta_1.unwrap_or(0.9))?)
+                .with_beta_2(single_precision_fraction("beta_2", self.beta_2.unwrap_or(0.999))?)
                 .with_epsilon(epsilon(1e-8)? as f32)
                 .with_amsgrad(self.kind == OptimizerKind::AmsGrad)
                 .with_weight_decay(weight_decay)
@@ -204,9 +230,16 @@ impl OptimizerSettings {
             .with_epsilon(self.epsilon.unwrap_or(defaults.epsilon))
             .with_friction(self.friction.unwrap_or(defaults.friction))
             .with_eps_placement(self.eps_placement.unwrap_or(defaults.eps_placement))
+            .with_amsgrad(self.amsgrad.unwrap_or(defaults.amsgrad))
+            .with_skip_nonfinite(self.skip_nonfinite.unwrap_or(defaults.skip_nonfinite))
             .with_weight_decay(weight_decay)
             .with_grad_clipping(clipping)
     }
+}
+
+/// A fraction that is still below one in single precision, in which Burn keeps it: 0.99999999 is not.
+fn single_precision_fraction(name: &'static str, value: f64) -> Result<f32, OptimError> {
+    fraction_below_one(name, f64::from(value as f32)).map(|value| value as f32)
 }
 
 /// The nearest of the names where one is near, else all of them.
@@ -230,7 +263,11 @@ mod tests {
         for kind in OptimizerKind::ALL {
             for key in OptimizerSettings::keys(kind) {
                 let mut settings = OptimizerSettings::new(kind);
-                let value = if *key == "eps_placement" { "paper" } else { "0.5" };
+                let value = match *key {
+                    "eps_placement" => "paper",
+                    "amsgrad" | "skip_nonfinite" => "true",
+                    _ => "0.5",
+                };
                 settings.set(key, value).unwrap();
                 assert_ne!(settings, OptimizerSettings::new(kind), "{kind} {key}");
                 settings.init().unwrap();
@@ -254,7 +291,11 @@ mod tests {
             adam.init().err().unwrap(),
             OptimError::InvalidHyperparameter { name: "beta_1", value: 1.0, allowed: "at least 0 and below 1" }
         );
+        adam.set("beta_1", "0.9").unwrap();
+        adam.set("beta_2", "0.99999999").unwrap();
+        assert!(adam.init().is_err(), "one, in single precision");
         let mut diffgrad = OptimizerSettings::new(OptimizerKind::DiffGrad);
+        assert!(diffgrad.set("amsgrad", "yes").unwrap_err().to_string().contains("true or false"));
         diffgrad.set("friction", "1.5").unwrap();
         assert_eq!(
             diffgrad.init().err().unwrap().to_string(),
@@ -264,7 +305,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_taken_or_refused(kind in 0usize..7, key in 0usize..8, value in "\\PC{0,12}") {
+        fn any_text_is_taken_or_refused(kind in 0usize..7, key in 0usize..10, value in "\\PC{0,12}") {
             let kind = OptimizerKind::ALL[kind];
             let key = OptimizerSettings::keys(OptimizerKind::DiffGrad).get(key).copied().unwrap_or("rho");
             let mut settings = OptimizerSettings::new(kind);

@@ -12,6 +12,22 @@ struct Coordinate {
     x: Param<Tensor<1>>,
 }
 
+/// Where the gradient shrinks, AMSGrad keeps the largest second moment and Adam does not.
+#[test]
+fn amsgrad_is_not_adam() {
+    let device = Device::flex().autodiff();
+    for (kind, second_step) in [(OptimizerKind::Adam, 0.086_386_84), (OptimizerKind::AmsGrad, 0.061_237_24)] {
+        let settings = OptimizerSettings { beta_2: Some(0.5), ..OptimizerSettings::new(kind) };
+        let mut optimizer = settings.init().unwrap();
+        let mut module = Coordinate { x: Param::from_tensor(Tensor::from_data([0.0f32], &device)) };
+        for slope in [2.0, 0.1] {
+            let grads = GradientsParams::from_grads((module.x.val() * slope).sum().backward(), &module);
+            module = optimizer.step(0.1, module, grads);
+        }
+        assert_near(f64::from(module.x.val().inner().into_scalar::<f32>()), -0.1 - second_step, 1e-5);
+    }
+}
+
 #[test]
 fn tensor_and_scalar_optimizers_agree() {
     let device = Device::flex().autodiff();

@@ -33,6 +33,18 @@ fn two_steps_by_hand() {
 }
 
 #[test]
+fn amsgrad_divides_by_the_largest_moment_so_far() {
+    let config = DiffGradConfig::new().with_beta_2(0.5).with_epsilon(0.0);
+    for dtype in [DType::F32, DType::F64] {
+        for (amsgrad, second_step) in [(false, 0.075_147_2), (true, 0.053_269_8)] {
+            let optimizer = config.clone().with_amsgrad(amsgrad).build().unwrap();
+            let trace = positions(&optimizer, 0.1, &[0.0], &[vec![2.0], vec![0.1]], dtype);
+            assert_close(&trace.concat(), &[-0.088_079_7, -0.088_079_7 - second_step], 1e-6);
+        }
+    }
+}
+
+#[test]
 fn the_previous_gradient_is_that_of_the_last_step() {
     let optimizer = DiffGradConfig::new().build().unwrap();
     let (first, second) = (0.3f64, -1.2f64);

@@ -42,6 +42,16 @@ pub const OPTIMIZERS: Registry<ModuleOptimizer> = Registry {
                     about: "abs-sigmoid, sigmoid, normalized, or a constant in (0, 1]",
                 },
                 SettingInfo { key: "eps-placement", default: "authors", about: "authors or paper" },
+                SettingInfo {
+                    key: "amsgrad",
+                    default: "false",
+                    about: "true divides by the largest second moment so far",
+                },
+                SettingInfo {
+                    key: "skip-nonfinite",
+                    default: "false",
+                    about: "true leaves a parameter alone where its gradient is not finite",
+                },
                 WEIGHT_DECAY,
                 CLIP_NORM,
             ],

@@ -68,7 +68,8 @@ impl FrictionMonitor {
         };
         let moment_2 =
             state.moment_2.clone() * coefficients.beta_2 + grad.clone().square() * (1.0 - coefficients.beta_2);
-        let updated = DiffGradState { moment_2, ..state.clone() };
+        let largest = state.max_moment_2.clone().map(|largest| largest.max_pair(moment_2.clone()));
+        let updated = DiffGradState { moment_2, max_moment_2: largest, ..state.clone() };
         let denominator = portable::denominator(optimizer, coefficients.epsilon, &updated);
         let change = state.previous_grad.clone() - grad;
         let mut histogram = FrictionHistogram::new();
@@ -87,6 +88,25 @@ mod tests {
     use super::*;
     use burn::optim::Optimizer;
     use burn::tensor::Device;
+
+    #[test]
+    fn the_coefficients_are_those_of_the_step_with_the_largest_moment_too() {
+        let monitor = FrictionMonitor::every(1);
+        let config = DiffGradConfig::new().with_beta_2(0.5).with_amsgrad(true).with_epsilon(0.0);
+        let config = config.with_friction(crate::DiffGradFriction::Normalized);
+        let optimizer = config.build().unwrap().with_monitor(monitor.clone());
+        let device = Device::flex();
+        let (mut tensor, mut state) = (Tensor::<1>::zeros([1], &device), None);
+        for grad in [2.0, 0.1] {
+            (tensor, state) = optimizer.step(0.1, tensor, Tensor::full([1], grad, &device), state);
+        }
+        // v is 2, then 1.005; the larger one, bias corrected, is 2 / 0.75, and xi = sigmoid(1.9 / sqrt(2 / 0.75)).
+        let stats = monitor.records()[0].histogram.stats().unwrap();
+        assert!((stats.mean - 0.761_985).abs() < 1e-4, "{}", stats.mean);
+        // The same xi moved the coordinate: step 1 by 0.1 sigmoid(2 / 2), step 2 by 0.1 / 1.632993 xi.
+        let moved = f64::from(tensor.into_scalar::<f32>());
+        assert!((moved + 0.073_105_86 + 0.1 / 1.632_993 * stats.mean).abs() < 1e-5, "{moved}");
+    }
 
     #[test]
     fn the_second_step_and_every_nth_are_recorded() {

@@ -320,6 +320,27 @@ mod tests {
     }
 
     #[test]
+    fn an_output_layer_of_its_own_is_not_lost_in_a_tied_model() {
+        let device = Device::flex();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        let tied = || small().with_tied(true).init_seeded(2, &device).unwrap();
+        let mut model = small().with_tied(false).init_seeded(1, &device).unwrap();
+        save_safetensors(&model, &path).unwrap();
+        let message = load_safetensors(tied(), &path).unwrap_err().to_string();
+        assert!(message.contains("lm_head.weight"), "{message}");
+        // The same values twice, as many published files have them, are no loss.
+        let embedding = model.wte.weight.val();
+        if let Some(output) = &mut model.lm_head {
+            output.weight = burn::module::Param::from_tensor(embedding.transpose());
+        }
+        save_safetensors(&model, &path).unwrap();
+        let tokens = Tensor::from_ints([[1, 2, 3, 4]], &device);
+        let restored = load_safetensors(tied(), &path).unwrap().forward(tokens.clone());
+        restored.into_data().assert_approx_eq::<f32>(&model.forward(tokens).into_data(), Tolerance::absolute(1e-5));
+    }
+
+    #[test]
     fn an_untied_model_comes_back_with_equal_outputs() {
         let device = Device::flex();
         let folder = tempfile::tempdir().unwrap();

@@ -40,4 +40,20 @@ mod tests {
             .into_data()
             .assert_approx_eq::<f32>(&expected.into_data(), Tolerance::absolute(1e-5));
     }
+
+    #[test]
+    fn heads_lie_side_by_side() {
+        let device = Device::flex();
+        let qkv = Tensor::<3>::random([2, 3, 12], Distribution::Default, &device);
+        // Queries, keys and values of four numbers each; the first head has the first two of each.
+        let head = |head: usize| {
+            let part = |part: usize| qkv.clone().narrow(2, 4 * part + 2 * head, 2);
+            let scores = part(0).matmul(part(1).transpose()) / 2f64.sqrt();
+            softmax(scores, 2).matmul(part(2))
+        };
+        let expected = Tensor::cat(vec![head(0), head(1)], 2);
+        self_attention(qkv.clone(), 2, false)
+            .into_data()
+            .assert_approx_eq::<f32>(&expected.into_data(), Tolerance::absolute(1e-5));
+    }
 }

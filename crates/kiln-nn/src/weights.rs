@@ -174,6 +174,7 @@ fn read_renamed(path: &Path, shapes: &HashMap<String, Vec<usize>>) -> Result<Vec
     let stored = store
         .get_all_tensors()
         .map_err(|error| WeightsError::Read { path: path.to_path_buf(), reason: error.to_string() })?;
+    let is_tied = output_is_the_embedding(stored.values());
     Ok(stored
         .values()
         .filter_map(|tensor| {
@@ -182,6 +183,7 @@ fn read_renamed(path: &Path, shapes: &HashMap<String, Vec<usize>>) -> Result<Vec
                 match conventional_names(&tensor.name).into_iter().find(|name| shapes.contains_key(name)) {
                     Some(name) => tensor.name = name,
                     None if is_without_meaning(&tensor.name) => return None,
+                    None if tensor.name == OUTPUT_LAYER && is_tied => return None,
                     None => {}
                 }
             }
@@ -205,10 +207,21 @@ fn conventional_names(name: &str) -> Vec<String> {
 
 /// Whether a tensor that the network lacks may be left out.
 fn is_without_meaning(name: &str) -> bool {
-    name.ends_with("num_batches_tracked")
-        || name.ends_with(".attn.bias")
-        || name.ends_with(".attn.masked_bias")
-        || name == "lm_head.weight"
+    name.ends_with("num_batches_tracked") || name.ends_with(".attn.bias") || name.ends_with(".attn.masked_bias")
+}
+
+const OUTPUT_LAYER: &str = "lm_head.weight";
+
+/// Whether a file repeats the embedding of its words as the output layer, value by value. A network without an output
+/// layer of its own uses the embedding for it: any other output layer would be lost.
+fn output_is_the_embedding<'a>(stored: impl Iterator<Item = &'a StoredTensor> + Clone) -> bool {
+    let named = |ending: &str| stored.clone().find(|tensor| tensor.name.ends_with(ending));
+    match (named(OUTPUT_LAYER), named("wte.weight")) {
+        (Some(output), Some(embedding)) if (&output.shape, output.dtype) == (&embedding.shape, embedding.dtype) => {
+            matches!((output.to_bytes(), embedding.to_bytes()), (Ok(output), Ok(embedding)) if output == embedding)
+        }
+        _ => false,
+    }
 }
 
 fn unusable(path: PathBuf, error: ApplyError) -> WeightsError {

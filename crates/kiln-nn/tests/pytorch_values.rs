@@ -161,8 +161,7 @@ fn vision_transformers() {
 
 #[test]
 fn ngram_language_model() {
-    let config =
-        NgramConfig::new(11, 3).with_embedding(4).with_hidden(vec![8, 6]).with_activation(Activation::Silu);
+    let config = NgramConfig::new(11, 3).with_embedding(4).with_hidden(vec![8, 6]).with_activation(Activation::Silu);
     assert_is_pytorchs!("ngram", config, words);
 }
 

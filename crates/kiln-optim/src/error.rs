@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 /// What can be wrong with an optimizer's settings or with a restored state.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -42,9 +44,12 @@ pub enum OptimError {
     },
     /// A restored state tensor does not have its parameter's shape.
     #[error(
-        "optimizer state '{field}' of parameter '{parameter}' has shape {state_shape:?}, but the parameter has shape {parameter_shape:?}"
+        "optimizer state '{field}' of parameter '{parameter}' in `{}` has shape {state_shape:?}, but the parameter has shape {parameter_shape:?}",
+        path.display()
     )]
     StateShape {
+        /// The file.
+        path: PathBuf,
         /// Path of the parameter inside the module.
         parameter: String,
         /// Name of the state tensor.
@@ -53,6 +58,46 @@ pub enum OptimError {
         parameter_shape: Vec<usize>,
         /// Shape of the restored tensor.
         state_shape: Vec<usize>,
+    },
+    /// A restored state tensor does not have its parameter's type.
+    #[error(
+        "optimizer state '{field}' of parameter '{parameter}' in `{}` is {state_type}, but the parameter is {parameter_type}",
+        path.display()
+    )]
+    StateType {
+        /// The file.
+        path: PathBuf,
+        /// Path of the parameter inside the module.
+        parameter: String,
+        /// Name of the state tensor.
+        field: String,
+        /// Type of the parameter.
+        parameter_type: &'static str,
+        /// Type of the restored tensor.
+        state_type: &'static str,
+    },
+    /// An entry of the state contradicts the rest of the file.
+    #[error("entry `{entry}` of the optimizer state in `{}` cannot be used: {reason}", path.display())]
+    StateEntry {
+        /// The file.
+        path: PathBuf,
+        /// The entry, a number of a parameter and the name of a state tensor.
+        entry: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The state was left by another optimizer.
+    #[error(
+        "`{}` holds the state of another optimizer: this one takes {taken} of its {total} tensors",
+        path.display()
+    )]
+    StateForeign {
+        /// The file.
+        path: PathBuf,
+        /// Number of tensors that the optimizer takes.
+        taken: usize,
+        /// Number of tensors in the file.
+        total: usize,
     },
     /// The state could not be read at all.
     #[error("cannot read the optimizer state: {0}")]

@@ -28,8 +28,9 @@ pub struct Hyper1d {
     pub beta_1: f64,
     /// Decay of the second moment.
     pub beta_2: f64,
-    /// Numerical floor.
-    pub epsilon: f64,
+    /// Numerical floor; nothing means each optimizer's own: 1e-6 for AdaDelta, where it stands under the roots, and 1e-8
+    /// for the others.
+    pub epsilon: Option<f64>,
     /// Place of the floor; nothing means the authors' own: inside the root for Adam and AMSGrad, outside for diffGrad.
     pub epsilon_placement: Option<ScalarEpsilon>,
     /// Friction of diffGrad.
@@ -48,7 +49,7 @@ impl Default for Hyper1d {
             learning_rate: 0.1,
             beta_1: 0.95,
             beta_2: 0.999,
-            epsilon: 1e-8,
+            epsilon: None,
             epsilon_placement: None,
             friction: DiffGradFriction::AbsSigmoid,
             momentum: 0.9,
@@ -63,12 +64,20 @@ impl Hyper1d {
         check_learning_rate(self.learning_rate)?;
         fraction_below_one("beta_1", self.beta_1)?;
         fraction_below_one("beta_2", self.beta_2)?;
-        non_negative("epsilon", self.epsilon)?;
+        self.epsilon.map_or(Ok(0.0), |epsilon| non_negative("epsilon", epsilon))?;
         fraction_below_one("momentum", self.momentum)?;
         fraction_below_one("alpha", self.alpha)?;
         fraction_below_one("rho", self.rho)?;
         self.friction.check()?;
         Ok(())
+    }
+
+    /// The numerical floor of an optimizer.
+    fn epsilon_of(&self, optimizer: OptimizerKind) -> f64 {
+        self.epsilon.unwrap_or(match optimizer {
+            OptimizerKind::AdaDelta => 1e-6,
+            _ => 1e-8,
+        })
     }
 }
 
@@ -118,6 +127,7 @@ impl ScalarState {
     /// The step before it is multiplied by the learning rate.
     fn direction(&mut self, optimizer: OptimizerKind, hyper: &Hyper1d, g: f64) -> f64 {
         self.time += 1;
+        let epsilon = hyper.epsilon_of(optimizer);
         match optimizer {
             OptimizerKind::Sgdm => {
                 self.moment_1 = hyper.momentum * self.moment_1 + g;
@@ -125,32 +135,31 @@ impl ScalarState {
             }
             OptimizerKind::AdaGrad => {
                 self.moment_2 += g * g;
-                g / (self.moment_2.sqrt() + hyper.epsilon)
+                g / (self.moment_2.sqrt() + epsilon)
             }
             OptimizerKind::AdaDelta => {
-                // Under the roots, where 1e-8 would hardly move: the published value of AdaDelta's own paper.
-                const FLOOR: f64 = 1e-6;
                 self.moment_2 = hyper.rho * self.moment_2 + (1.0 - hyper.rho) * g * g;
-                let step = ((self.squared_step + FLOOR) / (self.moment_2 + FLOOR)).sqrt() * g;
+                let step = ((self.squared_step + epsilon) / (self.moment_2 + epsilon)).sqrt() * g;
                 self.squared_step = hyper.rho * self.squared_step + (1.0 - hyper.rho) * step * step;
                 step
             }
             OptimizerKind::RmsProp => {
                 self.moment_2 = hyper.alpha * self.moment_2 + (1.0 - hyper.alpha) * g * g;
-                g / (self.moment_2.sqrt() + hyper.epsilon)
+                g / (self.moment_2.sqrt() + epsilon)
             }
             OptimizerKind::AmsGrad | OptimizerKind::Adam => {
                 self.update_moments(hyper, g);
                 let v = if optimizer == OptimizerKind::AmsGrad { self.max_moment_2 } else { self.moment_2 };
-                self.adam_direction(hyper, v, hyper.epsilon_placement.unwrap_or(ScalarEpsilon::InsideRoot))
+                let placement = hyper.epsilon_placement.unwrap_or(ScalarEpsilon::InsideRoot);
+                self.adam_direction(hyper, v, epsilon, placement)
             }
             OptimizerKind::DiffGrad => {
                 self.update_moments(hyper, g);
                 let placement = hyper.epsilon_placement.unwrap_or(ScalarEpsilon::OutsideRoot);
                 let change = self.previous - g;
                 self.previous = g;
-                let xi = self.friction(hyper, change);
-                xi * self.adam_direction(hyper, self.moment_2, placement)
+                let xi = self.friction(hyper, change, epsilon);
+                xi * self.adam_direction(hyper, self.moment_2, epsilon, placement)
             }
         }
     }
@@ -161,17 +170,17 @@ impl ScalarState {
         self.max_moment_2 = self.max_moment_2.max(self.moment_2);
     }
 
-    fn adam_direction(&self, hyper: &Hyper1d, v: f64, placement: ScalarEpsilon) -> f64 {
+    fn adam_direction(&self, hyper: &Hyper1d, v: f64, epsilon: f64, placement: ScalarEpsilon) -> f64 {
         let correction_2 = 1.0 - hyper.beta_2.powi(self.time);
         let denominator = match placement {
-            ScalarEpsilon::InsideRoot => (v / correction_2 + hyper.epsilon).sqrt(),
-            ScalarEpsilon::OutsideRoot => (v / correction_2).sqrt() + hyper.epsilon,
-            ScalarEpsilon::BeforeCorrection => (v.sqrt() + hyper.epsilon) / correction_2.sqrt(),
+            ScalarEpsilon::InsideRoot => (v / correction_2 + epsilon).sqrt(),
+            ScalarEpsilon::OutsideRoot => (v / correction_2).sqrt() + epsilon,
+            ScalarEpsilon::BeforeCorrection => (v.sqrt() + epsilon) / correction_2.sqrt(),
         };
         self.moment_1 / (1.0 - hyper.beta_1.powi(self.time)) / denominator
     }
 
-    fn friction(&self, hyper: &Hyper1d, change: f64) -> f64 {
+    fn friction(&self, hyper: &Hyper1d, change: f64, epsilon: f64) -> f64 {
         let sigmoid = |x: f64| 0.5 + 0.5 * (0.5 * x).tanh();
         match hyper.friction {
             DiffGradFriction::AbsSigmoid => sigmoid(change.abs()),
@@ -179,7 +188,7 @@ impl ScalarState {
             DiffGradFriction::Constant(xi) => xi,
             DiffGradFriction::Normalized => {
                 let correction_2 = 1.0 - hyper.beta_2.powi(self.time);
-                sigmoid(change.abs() / ((self.moment_2 / correction_2).sqrt() + hyper.epsilon))
+                sigmoid(change.abs() / ((self.moment_2 / correction_2).sqrt() + epsilon))
             }
         }
     }
@@ -221,6 +230,17 @@ mod tests {
     }
 
     #[test]
+    fn the_first_step_of_adadelta_follows_from_its_floor() {
+        // v = 0.05 g^2, x -= sqrt(eps / (v + eps)) g, with g = 2 (x + 0.3) = -1.4 at x = -1.
+        let v = 0.05 * 1.4f64.powi(2);
+        for (epsilon, floor) in [(None, 1e-6), (Some(1e-6), 1e-6), (Some(1e-3), 1e-3), (Some(0.0), 0.0)] {
+            let hyper = Hyper1d { learning_rate: 1.0, epsilon, ..Hyper1d::default() };
+            let trace = trace_1d(Fn1d::F1, OptimizerKind::AdaDelta, -1.0, 1, &hyper).unwrap();
+            assert!((trace[1] - (-1.0 + 1.4 * (floor / (v + floor)).sqrt())).abs() < 1e-14, "{epsilon:?}: {trace:?}");
+        }
+    }
+
+    #[test]
     fn every_optimizer_goes_downhill_and_bad_values_are_refused() {
         for kind in OptimizerKind::ALL {
             let trace = trace_1d(Fn1d::F3, kind, -1.0, 299, &Hyper1d::default()).unwrap();
@@ -228,6 +248,8 @@ mod tests {
             assert!(Fn1d::F3.value(trace[299]) < Fn1d::F3.value(-1.0), "{kind}");
         }
         let hyper = Hyper1d { beta_1: 1.0, ..Hyper1d::default() };
+        assert!(trace_1d(Fn1d::F1, OptimizerKind::Adam, 0.0, 1, &hyper).is_err());
+        let hyper = Hyper1d { epsilon: Some(-1e-8), ..Hyper1d::default() };
         assert!(trace_1d(Fn1d::F1, OptimizerKind::Adam, 0.0, 1, &hyper).is_err());
     }
 }

@@ -35,7 +35,6 @@ fn tensor_and_scalar_optimizers_agree() {
         let hyper = Hyper1d {
             learning_rate: 0.01,
             beta_1: 0.9,
-            epsilon: 1e-8,
             epsilon_placement: Some(ScalarEpsilon::OutsideRoot),
             ..Hyper1d::default()
         };

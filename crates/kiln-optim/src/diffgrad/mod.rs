@@ -197,7 +197,7 @@ impl Optimizer for DiffGrad {
             Some(state) => state.expect_shape(&tensor),
             None => DiffGradState::zeros_like(&tensor),
         };
-        state.time += 1;
+        state.time = state.time.saturating_add(1);
         if self.amsgrad && state.max_moment_2.is_none() {
             state.max_moment_2 = Some(tensor.zeros_like());
         }

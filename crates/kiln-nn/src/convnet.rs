@@ -81,12 +81,14 @@ impl ConvNetConfig {
         let mut norms = Vec::with_capacity(3);
         for channels_out in self.channels {
             NetworkError::require_count("channels", channels_out)?;
+            NetworkError::require_weights("channels", &[channels, channels_out, 9])?;
             let config =
                 Conv2dConfig::new([channels, channels_out], [3, 3]).with_padding(PaddingConfig2d::Explicit(1, 1, 1, 1));
             convs.push(weights.conv2d(config.with_bias(false)));
             norms.push(BatchNormConfig::new(channels_out).init(weights.device()));
             channels = channels_out;
         }
+        NetworkError::require_weights("outputs", &[channels, self.num_outputs])?;
         Ok(ConvNet {
             convs,
             norms,

@@ -149,6 +149,15 @@ impl DecoderTransformerConfig {
             let right = format!("it must divide the dimension, {}", self.dimension);
             return Err(NetworkError::out_of_range("num_heads", self.num_heads, right));
         }
+        NetworkError::require_depth(self.depth)?;
+        for (setting, sides) in [
+            ("vocabulary_size", [self.vocabulary_size, self.dimension]),
+            ("context", [self.context, self.dimension]),
+            ("dimension", [self.dimension, 3 * self.dimension]),
+            ("mlp_ratio", [self.dimension, self.mlp_ratio * self.dimension]),
+        ] {
+            NetworkError::require_weights(setting, &sides)?;
+        }
         let wte = weights.embedding(self.vocabulary_size, self.dimension, 0.02);
         let wpe = weights.embedding(self.context, self.dimension, 0.01);
         let h = (0..self.depth).map(|_| DecoderBlock::new(weights, self)).collect();
@@ -317,6 +326,25 @@ mod tests {
     fn gpt2_small_has_its_number_of_parameters() {
         let config = DecoderTransformerConfig::new(50_257, 1024).with_dimension(768).with_depth(12).with_num_heads(12);
         assert_eq!(parameter_count(&config.init(&Device::flex()).unwrap()), 124_439_808);
+    }
+
+    #[test]
+    fn sizes_that_no_memory_holds_are_refused() {
+        let most = usize::MAX;
+        for config in [
+            small().with_depth(most),
+            small().with_dimension(most),
+            small().with_num_heads(most),
+            small().with_mlp_ratio(most),
+            small().with_dimension(1 << 20),
+            small().with_mlp_ratio(1 << 24).with_dimension(1 << 24),
+            DecoderTransformerConfig::new(most, 6),
+            DecoderTransformerConfig::new(11, most),
+            DecoderTransformerConfig::new(1 << 24, 6).with_dimension(1 << 14),
+        ] {
+            let error = config.init(&Device::flex()).map(|_| ()).unwrap_err();
+            assert!(matches!(error, NetworkError::OutOfRange { .. }), "{config:?}: {error}");
+        }
     }
 
     #[test]

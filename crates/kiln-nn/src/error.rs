@@ -68,6 +68,23 @@ impl NetworkError {
         }
     }
 
+    /// Refuses a number of blocks that no network has.
+    pub(crate) fn require_depth(value: usize) -> Result<(), Self> {
+        const MOST: usize = 4096;
+        if value <= MOST { Ok(()) } else { Err(Self::out_of_range("depth", value, format!("at most {MOST} blocks"))) }
+    }
+
+    /// Refuses a tensor of weights that no memory holds. Its sides may be products of settings.
+    pub(crate) fn require_weights(setting: &'static str, sides: &[usize]) -> Result<(), Self> {
+        const MOST: u128 = 1 << 34;
+        let count = sides.iter().try_fold(1u128, |count, &side| count.checked_mul(side as u128));
+        if count.is_some_and(|count| count <= MOST) {
+            return Ok(());
+        }
+        let shape: Vec<String> = sides.iter().map(usize::to_string).collect();
+        Err(Self::out_of_range(setting, shape.join(" x "), format!("one tensor has at most {MOST} weights")))
+    }
+
     /// Refuses a probability outside `[0, 1)`.
     pub(crate) fn require_dropout(value: f64) -> Result<(), Self> {
         if (0.0..1.0).contains(&value) {

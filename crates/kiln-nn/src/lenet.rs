@@ -93,6 +93,7 @@ impl LeNetConfig {
         if kernel.is_multiple_of(2) {
             return Err(NetworkError::out_of_range("kernel_size", kernel, "it must be odd, such as 3 or 5"));
         }
+        NetworkError::require_count("kernel_size", kernel)?;
         if height.min(width) < 2 * kernel + 2 {
             let right = format!("kernels of {kernel} pixels need images of at least {} pixels", 2 * kernel + 2);
             return Err(NetworkError::input_shape("LeNet", &self.image_shape, right));
@@ -104,6 +105,15 @@ impl LeNetConfig {
         NetworkError::require_count("outputs", self.num_outputs)?;
         let side = |side: usize| (side / 2 + 1 - kernel) / 2;
         let flat = second * side(height) * side(width);
+        for (setting, sides) in [
+            ("channels", &[channels_in, first, kernel, kernel][..]),
+            ("channels", &[first, second, kernel, kernel]),
+            ("hidden", &[flat, self.hidden[0]]),
+            ("hidden", &self.hidden),
+            ("outputs", &[self.hidden[1], self.num_outputs]),
+        ] {
+            NetworkError::require_weights(setting, sides)?;
+        }
         let padding = kernel / 2;
         let same = PaddingConfig2d::Explicit(padding, padding, padding, padding);
         Ok(LeNet {

@@ -94,6 +94,7 @@ impl MlpConfig {
         let mut norms = Vec::new();
         for &hidden in &self.hidden {
             NetworkError::require_count("hidden", hidden)?;
+            NetworkError::require_weights("hidden", &[width, hidden])?;
             layers.push(weights.linear(width, hidden));
             match self.norm {
                 MlpNorm::None => {}
@@ -106,6 +107,7 @@ impl MlpConfig {
             }
             width = hidden;
         }
+        NetworkError::require_weights("outputs", &[width, self.num_outputs])?;
         Ok(Mlp {
             layers,
             norms,

@@ -113,6 +113,7 @@ impl NgramConfig {
     fn build(&self, weights: &mut WeightStream) -> Result<NgramLanguageModel, NetworkError> {
         let encoder = self.build_encoder(weights)?;
         let features = encoder.feature_width();
+        NetworkError::require_weights("vocabulary_size", &[features, self.vocabulary_size])?;
         Ok(NgramLanguageModel { encoder, head: weights.linear(features, self.vocabulary_size) })
     }
 
@@ -124,11 +125,13 @@ impl NgramConfig {
         if self.hidden.is_empty() {
             return Err(NetworkError::out_of_range("hidden", "[]", "at least one hidden layer"));
         }
+        NetworkError::require_weights("embedding", &[self.vocabulary_size, self.embedding])?;
         let embedding = weights.embedding(self.vocabulary_size, self.embedding, 1.0);
         let mut width = self.context * self.embedding;
         let mut layers = Vec::with_capacity(self.hidden.len());
         for &hidden in &self.hidden {
             NetworkError::require_count("hidden", hidden)?;
+            NetworkError::require_weights("hidden", &[width, hidden])?;
             layers.push(weights.linear(width, hidden));
             width = hidden;
         }
@@ -222,6 +225,15 @@ mod tests {
         assert!(NgramConfig::new(0, 2).init(&device).is_err());
         assert!(NgramConfig::new(20, 0).init(&device).is_err());
         assert!(NgramConfig::new(20, 2).with_hidden(vec![]).init(&device).is_err());
+        for config in [
+            NgramConfig::new(usize::MAX, 2),
+            NgramConfig::new(20, usize::MAX),
+            NgramConfig::new(20, 2).with_hidden(vec![1 << 24, 1 << 24]),
+            NgramConfig::new(1 << 24, 2).with_embedding(1 << 24),
+            NgramConfig::new(1 << 24, 1).with_embedding(1).with_hidden(vec![1 << 24]),
+        ] {
+            assert!(config.init(&device).is_err(), "{config:?}");
+        }
         assert!(NgramConfig::new(20, 2).with_dropout(1.0).init(&device).is_err());
     }
 }

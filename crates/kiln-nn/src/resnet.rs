@@ -147,6 +147,10 @@ impl ResNetConfig {
         if !first.is_multiple_of(2) {
             return Err(NetworkError::out_of_range("width", first, "it must be even"));
         }
+        let last = first << (blocks.len() - 1);
+        NetworkError::require_weights("width", &[last, last, 9])?;
+        NetworkError::require_weights("width", &[channels, first, 49])?;
+        NetworkError::require_weights("outputs", &[last, self.num_outputs])?;
         let large = wide && height.min(width) >= 64;
         let stem = self.stem.unwrap_or(if large { Stem::Large } else { Stem::Small });
         let shortcut = self.shortcut.unwrap_or(if wide { Shortcut::Projection } else { Shortcut::Padding });

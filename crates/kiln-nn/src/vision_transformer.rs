@@ -191,7 +191,7 @@ impl VisionTransformerConfig {
 
     fn build(&self, weights: &mut WeightStream) -> Result<VisionTransformer, NetworkError> {
         let [channels, height, width] = InputShape::from(&self.image_shape[..]).as_image("a vision transformer")?;
-        self.check(height, width)?;
+        self.check(channels, height, width)?;
         let Self { patch_size, dimension, .. } = *self;
         let has_class_token = self.pooling == TokenPooling::ClassToken;
         let num_patches = (height / patch_size) * (width / patch_size);
@@ -214,7 +214,7 @@ impl VisionTransformerConfig {
         })
     }
 
-    fn check(&self, height: usize, width: usize) -> Result<(), NetworkError> {
+    fn check(&self, channels: usize, height: usize, width: usize) -> Result<(), NetworkError> {
         for (setting, value) in [
             ("patch_size", self.patch_size),
             ("dimension", self.dimension),
@@ -224,6 +224,7 @@ impl VisionTransformerConfig {
         ] {
             NetworkError::require_count(setting, value)?;
         }
+        NetworkError::require_depth(self.depth)?;
         NetworkError::require_dropout(self.dropout)?;
         let patch = self.patch_size;
         if !height.is_multiple_of(patch) || !width.is_multiple_of(patch) {
@@ -239,6 +240,16 @@ impl VisionTransformerConfig {
             let right = format!("it must divide the dimension, {}", self.dimension);
             return Err(NetworkError::out_of_range("num_heads", self.num_heads, right));
         }
+        let num_patches = (height / patch) * (width / patch);
+        for (setting, sides) in [
+            ("patch_size", [channels * patch * patch, self.dimension]),
+            ("patch_size", [num_patches + 1, self.dimension]),
+            ("dimension", [self.dimension, 3 * self.dimension]),
+            ("mlp_ratio", [self.dimension, self.mlp_ratio * self.dimension]),
+            ("outputs", [self.dimension, self.num_outputs]),
+        ] {
+            NetworkError::require_weights(setting, &sides)?;
+        }
         Ok(())
     }
 }
@@ -246,11 +257,13 @@ impl VisionTransformerConfig {
 /// The patch size that [`VisionTransformerConfig::of_size`] takes.
 fn suitable_patch(height: usize, width: usize) -> usize {
     let divides = |patch: usize| height.is_multiple_of(patch) && width.is_multiple_of(patch);
-    if height.min(width) >= 64 && divides(16) {
+    let (shortest, longest) = (height.min(width), height.max(width));
+    if shortest >= 64 && divides(16) {
         return 16;
     }
-    let longest = height.max(width);
-    (2..=height.min(width)).find(|&patch| divides(patch) && longest / patch <= 8).unwrap_or(1)
+    let fits = |patch: &usize| (2..=shortest).contains(patch) && divides(*patch);
+    let divided = |along: usize| longest.is_multiple_of(along).then_some(longest / along);
+    (1..=8).rev().filter_map(divided).find(fits).unwrap_or(1)
 }
 
 impl VisionTransformer {
@@ -377,6 +390,13 @@ mod tests {
         // A prime side: the whole image is one patch.
         assert_eq!(patch(29), 29);
         assert_eq!(suitable_patch(1, 5), 1);
+        // The smallest that gives at most 8 x 8 patches, for all small images.
+        for (height, width) in (0..40usize).flat_map(|height| (0..40usize).map(move |width| (height, width))) {
+            let divides = |patch: &usize| height.is_multiple_of(*patch) && width.is_multiple_of(*patch);
+            let smallest = (2..=height.min(width)).find(|patch| divides(patch) && height.max(width) / patch <= 8);
+            assert_eq!(suitable_patch(height, width), smallest.unwrap_or(1), "{height} x {width}");
+        }
+        assert!(suitable_patch(usize::MAX, usize::MAX - 1) >= 1);
     }
 
     #[test]

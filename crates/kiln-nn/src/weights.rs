@@ -6,6 +6,7 @@ use burn::store::{
     ApplyError, BurnToPyTorchAdapter, FloatCastAdapter, ModuleAdapter, ModuleSnapshot, ModuleStore,
     PyTorchToBurnAdapter, SafetensorsStore,
 };
+use burn::tensor::{DType, TensorData};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
@@ -118,8 +119,8 @@ pub fn save_safetensors<M: Module>(module: &M, path: impl AsRef<Path>) -> Result
 ///
 /// Every tensor of the network must be in the file and the other way round, but for what has no meaning here
 /// (`num_batches_tracked`, stored attention masks, an output layer that is tied to the embedding). Values take the
-/// network's own floating-point type. Usual other names are understood: a `module.` or `transformer.` in front,
-/// `linear` for `fc`, `shortcut` for `downsample`.
+/// network's own floating-point type, in which they must be finite, and variances not negative. Usual other names are
+/// understood: a `module.` or `transformer.` in front, `linear` for `fc`, `shortcut` for `downsample`.
 ///
 /// # Errors
 /// [`WeightsError`], which names the file, the tensor and both shapes.
@@ -157,9 +158,19 @@ pub fn load_safetensors<M: Module>(mut module: M, path: impl AsRef<Path>) -> Res
         }
     }
 
+    if let Some(name) = twice(&tensors) {
+        let reason = "the file has it twice, once under another name".to_string();
+        return Err(WeightsError::Values { path: owned(), tensor: name, reason });
+    }
+
     let Some(dtype) = expected.iter().map(|tensor| tensor.dtype).find(|dtype| dtype.is_float()) else {
         return Ok(module);
     };
+    for tensor in &tensors {
+        if let Some(reason) = unusable_values(tensor, dtype) {
+            return Err(WeightsError::Values { path: owned(), tensor: tensor.name.clone(), reason });
+        }
+    }
     let adapter = PyTorchToBurnAdapter.chain(FloatCastAdapter::to(dtype));
     let result = module.apply(tensors, None, Some(Box::new(adapter)), true);
     match result.errors.into_iter().next() {
@@ -190,6 +201,36 @@ fn read_renamed(path: &Path, shapes: &HashMap<String, Vec<usize>>) -> Result<Vec
             Some(tensor)
         })
         .collect())
+}
+
+/// A name that two tensors have.
+fn twice(tensors: &[StoredTensor]) -> Option<String> {
+    let mut names: Vec<&str> = tensors.iter().map(|tensor| tensor.name.as_str()).collect();
+    names.sort_unstable();
+    names.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0].to_string())
+}
+
+/// What keeps a tensor from being weights of type `dtype`, if anything does.
+fn unusable_values(tensor: &StoredTensor, dtype: DType) -> Option<String> {
+    if !tensor.dtype.is_float() {
+        return Some(format!("its values are {}, but this network needs {}", tensor.dtype.name(), dtype.name()));
+    }
+    let data = match tensor.to_bytes() {
+        Ok(bytes) => TensorData::from_bytes(bytes, tensor.shape.clone(), tensor.dtype),
+        Err(error) => return Some(error.to_string()),
+    };
+    // Of the values that the network will hold: those of a wider type may be too large for it.
+    let data = if tensor.dtype == dtype { data } else { data.convert_dtype(dtype) };
+    let lowest = if tensor.name.ends_with("running_var") { 0.0 } else { f64::NEG_INFINITY };
+    let right = |value: f64| value.is_finite() && value >= lowest;
+    let wrong = match data.as_slice::<f32>() {
+        Ok(values) => values.iter().map(|&value| f64::from(value)).enumerate().find(|&(_, value)| !right(value)),
+        Err(_) => data.iter::<f64>().enumerate().find(|&(_, value)| !right(value)),
+    };
+    wrong.map(|(place, value)| match value.is_finite() {
+        true => format!("value {place} is {value}, but no variance is negative"),
+        false => format!("value {place} is {value}, which is not finite"),
+    })
 }
 
 /// Names that the same tensor has by other conventions.

@@ -3,8 +3,9 @@
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{DType, Device, Distribution, FloatDType, Gradients, Tensor};
 use kiln_nn::{
-    Activation, DecoderTransformerConfig, MlpNorm, Network, NetworkConfig, NgramConfig, ResNetConfig, Shortcut,
-    TokenPooling, VisionTransformerConfig, VisionTransformerSize, cast_floats, parameter_count,
+    Activation, ConvNetConfig, DecoderTransformerConfig, LeNetConfig, MlpNorm, Network, NetworkConfig, NetworkError,
+    NgramConfig, ResNetConfig, Shortcut, TokenPooling, VisionTransformerConfig, VisionTransformerSize, cast_floats,
+    parameter_count,
 };
 
 /// Every kind of network, small enough for 1 x 8 x 8 images, with the width of its features.
@@ -222,10 +223,23 @@ fn wrong_settings_are_refused_with_what_would_be_right() {
 fn nonsense_never_panics() {
     let device = Device::flex();
     let counts = [0, 1, 3, usize::MAX];
-    let shapes: [&[usize]; 7] = [&[], &[0], &[5], &[7, 7], &[0, 8, 8], &[1, 1, 1], &[2, 3, 4, 5]];
+    let most = usize::MAX;
+    let shapes: [&[usize]; 10] = [
+        &[],
+        &[0],
+        &[5],
+        &[7, 7],
+        &[0, 8, 8],
+        &[1, 1, 1],
+        &[2, 3, 4, 5],
+        &[most],
+        &[most, most, most],
+        &[1, most - 1, most - 1],
+    ];
     for count in counts {
         let configs = [
             NetworkConfig::mlp([count]),
+            NetworkConfig::lenet(),
             NetworkConfig::ConvNet { channels: [4, count, 4], activation: Activation::Relu, dropout: f64::NAN },
             NetworkConfig::resnet(count),
             NetworkConfig::ResNet { depth: 8, shortcut: None, width: Some(count), activation: Activation::Elu },
@@ -248,4 +262,47 @@ fn nonsense_never_panics() {
             }
         }
     }
+}
+
+#[test]
+fn sizes_that_no_memory_holds_are_refused() {
+    let device = Device::flex();
+    let most = usize::MAX;
+    let refused = |message: Result<(), NetworkError>| match message.unwrap_err() {
+        NetworkError::OutOfRange { .. } | NetworkError::InputShape { .. } => {}
+        error => panic!("{error}"),
+    };
+    let lenet = || LeNetConfig::new([1, 28, 28], 10);
+    for config in [
+        lenet().with_kernel_size(most),
+        LeNetConfig::new([1, most, most], 10).with_kernel_size(most - 2),
+        LeNetConfig::new([1, most, most], 10),
+        LeNetConfig::new([1 << 24, 1 << 10, 1 << 10], 10),
+        LeNetConfig::new([1 << 20, 28, 28], 10).with_channels([1 << 24, 6]),
+        LeNetConfig::new([1, 1 << 12, 1 << 12], 10).with_channels([6, 1 << 20]),
+        lenet().with_channels([1 << 24, 1 << 24]),
+        lenet().with_hidden([1 << 24, 1 << 24]),
+        lenet().with_hidden([most, 4]),
+    ] {
+        refused(config.init(&device).map(|_| ()));
+    }
+    let vit = || VisionTransformerConfig::new([1, 32, 32], 10).with_patch_size(8);
+    for config in [
+        vit().with_depth(most),
+        vit().with_dimension(most),
+        vit().with_num_heads(most),
+        vit().with_mlp_ratio(most),
+        vit().with_patch_size(most),
+        vit().with_dimension(3 << 20),
+        vit().with_mlp_ratio(1 << 24),
+        VisionTransformerConfig::new([1, most, most], 10).with_patch_size(most),
+        VisionTransformerConfig::new([1, 1 << 15, 1 << 15], 10).with_patch_size(1),
+        VisionTransformerConfig::of_size(VisionTransformerSize::Micro, [most; 3], 10),
+    ] {
+        refused(config.init(&device).map(|_| ()));
+    }
+    refused(NetworkConfig::mlp([1 << 24, 1 << 24]).init(&[3], 2, &device).map(|_| ()));
+    refused(NetworkConfig::resnet(18).init(&[1, 8, 8], most, &device).map(|_| ()));
+    refused(ResNetConfig::new(8, [1, 8, 8], 3).with_width(Some(1 << 24)).init(&device).map(|_| ()));
+    refused(ConvNetConfig::new([1, 8, 8], 3).with_channels([1 << 20; 3]).init(&device).map(|_| ()));
 }

@@ -51,9 +51,20 @@ impl std::fmt::Display for Summary {
         if self.n < 2 {
             write!(f, "{}", figure(self.mean))
         } else {
-            write!(f, "{} +/- {}", figure(self.mean), figure(self.std))
+            let [mean, std] = to_the_spread(self.mean, self.std);
+            write!(f, "{mean} +/- {std}")
         }
     }
+}
+
+/// A mean and its spread with as many decimals as give the spread two digits: further ones say nothing about the mean.
+fn to_the_spread(mean: f64, std: f64) -> [String; 2] {
+    const SMALLEST_SPREAD: f64 = 1e-5;
+    if !(mean.abs() < 1e7 && (SMALLEST_SPREAD..1e7).contains(&std)) {
+        return [figure(mean), figure(std)];
+    }
+    let decimals = (1 - std.log10().floor() as i32).max(0) as usize;
+    [format!("{mean:.decimals$}"), format!("{std:.decimals$}")]
 }
 
 /// A closed interval of real numbers.
@@ -178,6 +189,17 @@ fn trim_zeros(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mean_is_shown_as_far_as_its_spread_reaches() {
+        let shown = |mean: f64, std: f64| Summary { mean, std, n: 3 }.to_string();
+        assert_eq!(shown(0.871293, 0.0008055), "0.87129 +/- 0.00081");
+        assert_eq!(shown(97.7653, 1.576), "97.8 +/- 1.6");
+        assert_eq!(shown(1234.5, 250.0), "1234 +/- 250");
+        assert_eq!(shown(93.04, 0.0), "93.04 +/- 0");
+        assert_eq!(shown(2.5, 1e-9), "2.5 +/- 1e-9");
+        assert_eq!(Summary { mean: 0.25, std: 0.0, n: 1 }.to_string(), "0.25");
+    }
 
     #[test]
     fn summary_agrees_with_hand_computed_values() {

@@ -1,6 +1,6 @@
 //! Tables, written once and shown in a terminal, in Markdown, in HTML and as CSV.
 
-use comfy_table::{CellAlignment, ContentArrangement, LineStyle, presets};
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, LineStyle, Width, presets};
 use serde::{Deserialize, Serialize};
 
 /// A table of text with a title.
@@ -62,12 +62,22 @@ impl Table {
         for row in &self.rows {
             table.add_row(row);
         }
-        for column in (0..self.headings.len()).filter(|&column| self.is_numeric(column)) {
-            if let Some(column) = table.column_mut(column) {
+        for (index, column) in table.column_iter_mut().enumerate() {
+            column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(self.narrowest(index))));
+            if self.is_numeric(index) {
                 column.set_cell_alignment(CellAlignment::Right);
             }
         }
         table.to_string()
+    }
+
+    /// Width in which no usual word or number of a column is broken, its margins included.
+    fn narrowest(&self, column: usize) -> u16 {
+        const USUAL_WORD: usize = 14;
+        const MARGINS: usize = 2;
+        let cells = self.rows.iter().map(|row| &row[column]).chain([&self.headings[column]]);
+        let words = cells.flat_map(|cell| cell.split_whitespace()).map(|word| word.chars().count());
+        (words.filter(|&len| len <= USUAL_WORD).max().unwrap_or(1) + MARGINS) as u16
     }
 
     /// As Markdown, numbers to the right.
@@ -154,6 +164,16 @@ mod tests {
         assert!(table().markdown().contains("x\\|y"));
         assert!(table().html().contains("<caption>a &lt; b</caption>"));
         assert_eq!(table().csv(), "name,value\n\"x|y, \"\"z\"\"\",1.5\nplain,-2\n");
+    }
+
+    #[test]
+    fn a_narrow_terminal_breaks_no_number() {
+        let headings: Vec<String> = (0..12).map(|column| format!("k = {column}")).collect();
+        let cells: Vec<String> = (0..12).map(|column| format!("0.{column:02}129 +/- 0.00081")).collect();
+        let shown = Table::new("wide", headings).row(cells.clone()).terminal();
+        for word in cells.iter().flat_map(|cell| cell.split_whitespace()) {
+            assert!(shown.split_whitespace().any(|shown| shown == word), "{word} in\n{shown}");
+        }
     }
 
     #[test]

@@ -115,6 +115,16 @@ mod tests {
     }
 
     #[test]
+    fn gradients_at_breakpoints_are_those_of_the_left_branch() {
+        assert_eq!(Fn1d::F1.gradient(0.0), 0.6);
+        assert_eq!(Fn1d::F2.gradient(-0.9), -40.0);
+        let branches = [(-0.5, -1.0), (-0.4, 1.0), (0.0, -7.0 / 8.0), (0.4, 7.0 / 8.0), (0.5, -1.0)];
+        for (x, gradient) in branches {
+            assert_eq!(Fn1d::F3.gradient(x), gradient, "F3 at {x}");
+        }
+    }
+
+    #[test]
     fn global_minima_are_minima() {
         assert!(Fn1d::F2.gradient(Fn1d::F2.global_minimum()).abs() < 1e-4);
         assert!((Fn1d::F2.value(Fn1d::F2.global_minimum()) - 1.2e-4).abs() < 1e-5);

@@ -140,9 +140,26 @@ def training():
         )  # fmt: skip
 
 
+def autodiff():
+    for way in ("forward-over-reverse", "reverse-over-reverse", "autograd"):
+        yield Comparison(f"Hessian product of an MLP / torch {way}", Example("autodiff/hvp", "mlp-256"),
+                         Script("autodiff/hvp.py", f"mlp-256-{way}"), 1.0)  # fmt: skip
+    for dimension in (2, 10):
+        for way in ("hessian", "gradient-moved", "moved-twice"):
+            yield Comparison(f"Laplacian of an MLP in {dimension}d / torch {way}",
+                             Example("autodiff/laplacian", f"mlp-4x64-{dimension}d"),
+                             Script("autodiff/laplacian.py", f"mlp-4x64-{dimension}d-{way}"), 1.0)  # fmt: skip
+    for network, way in (("mlp", "jacobians"), ("mlp", "products"), ("convnet", "jacobians")):
+        yield Comparison(f"NTK of 256 x 256, {network} / torch {way}", Example("autodiff/ntk", f"{network}-256x256"),
+                         Script("autodiff/ntk.py", f"{network}-256x256-{way}"), 1.0)  # fmt: skip
+    for way in ("lanczos", "power"):
+        yield Comparison(f"sharpness of an MLP to 1e-3 / torch {way}", Example("autodiff/sharpness", "mlp-256"),
+                         Script("autodiff/sharpness.py", f"mlp-256-{way}"), 1.0)  # fmt: skip
+
+
 CSV = Path(tempfile.gettempdir()) / "kiln-peer-1000000x20.csv"
 
-COMPARISONS = [*comp_sum(), *z_loss(), *diffgrad(), *csv_reading(), *training()]
+COMPARISONS = [*comp_sum(), *z_loss(), *diffgrad(), *csv_reading(), *training(), *autodiff()]
 
 #: Scripts whose `--values` ours are held against, with the largest relative difference.
 VALUES = {
@@ -152,4 +169,8 @@ VALUES = {
     "train/digits_mlp": 1e-6,
     "train/mnist_convnet": 1e-6,
     "data/csv_read": 1e-5,
+    "autodiff/hvp": 1e-9,
+    "autodiff/laplacian": 1e-9,
+    "autodiff/ntk": 1e-9,
+    "autodiff/sharpness": 1e-6,
 }

@@ -146,3 +146,16 @@ def wave(count, scale=1.0, frequency=0.37, phase=0.0):
     import numpy
 
     return scale * numpy.sin(frequency * numpy.arange(count, dtype=numpy.float64) + phase)
+
+
+def noise(count, scale=1.0, seed=0):
+    """`count` numbers between -scale and scale without pattern, the same in any language: the bits of splitmix64."""
+    import numpy
+
+    with numpy.errstate(over="ignore"):
+        bits = numpy.arange(1, count + 1, dtype=numpy.uint64) + numpy.uint64(seed << 32)
+        bits = bits * numpy.uint64(0x9E3779B97F4A7C15)
+        bits = (bits ^ (bits >> numpy.uint64(30))) * numpy.uint64(0xBF58476D1CE4E5B9)
+        bits = (bits ^ (bits >> numpy.uint64(27))) * numpy.uint64(0x94D049BB133111EB)
+        bits = bits ^ (bits >> numpy.uint64(31))
+    return scale * ((bits >> numpy.uint64(11)).astype(numpy.float64) / 2.0**52 - 1.0)

@@ -48,6 +48,26 @@ pub enum NumericalError {
         /// Row of the first pivot that is not positive, from 0.
         pivot: usize,
     },
+    /// A matrix that has to be symmetric positive semi-definite is not.
+    #[error(
+        "{operation}: the matrix is not positive semi-definite: its eigenvalues go from {smallest:.3e} to {largest:.3e}"
+    )]
+    NotPositiveSemidefinite {
+        /// The method that needs such a matrix.
+        operation: &'static str,
+        /// Smallest eigenvalue.
+        smallest: f64,
+        /// Largest eigenvalue.
+        largest: f64,
+    },
+    /// Something of which only the variation counts is constant.
+    #[error("{operation}: {what} without variation between the examples")]
+    Constant {
+        /// The method.
+        operation: &'static str,
+        /// What does not vary.
+        what: &'static str,
+    },
     /// A matrix is singular to working precision.
     #[error(
         "{operation}: matrix {batch} is singular to working precision: the smallest pivot is {reciprocal_condition:.3e} \

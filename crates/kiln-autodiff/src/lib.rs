@@ -14,6 +14,7 @@
 //! | Laplacian or Hessian with respect to a few inputs, for equations | [`laplacian`], [`hessian`] |
 //! | derivatives of order 3 and 4 along a direction | [`Jets`] |
 //! | the Hessian's diagonal, its spectrum, solves with it | [`hessian_diagonal`], [`HessianOperator`] with [`spectrum`] |
+//! | neural tangent kernels, their products, and the training that they predict | [`ntk`] |
 //! | the gradient of a function of a gradient | [`grad_of_grad_match`] |
 //! | gradients of single examples | [`per_example_gradients`] |
 //! | a backward rule of one's own | [`custom_gradient`] |
@@ -43,6 +44,7 @@ mod error;
 pub mod implicit;
 pub mod layers;
 mod linear_operator;
+pub mod ntk;
 mod numbers;
 mod operators;
 pub mod solve;

@@ -182,6 +182,11 @@ impl Tangent {
         self.layout.entries.iter().map(|entry| (entry.name.as_str(), entry.dims.as_slice()))
     }
 
+    /// Each parameter, and how many values it has.
+    pub(crate) fn sizes(&self) -> impl Iterator<Item = (ParamId, usize)> {
+        self.layout.entries.iter().map(|entry| (entry.id, entry.len()))
+    }
+
     /// That the tangent has the structure of a module.
     ///
     /// # Errors

@@ -10,6 +10,7 @@
 //! | `optim` | `optim` | optimizers and training rules |
 //! | `nn` | `nn` | networks shared by several methods |
 //! | `data` | `data` | readers for standard formats, embedded sets, splits |
+//! | `autodiff` | `autodiff` | second order: Hessian products, Laplacians, tangent kernels, spectra, implicit derivatives |
 //!
 //! Two lines make a training of Burn's use the Z-loss and diffGrad:
 //!
@@ -34,6 +35,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+#[cfg(feature = "autodiff")]
+pub use kiln_autodiff as autodiff;
 #[cfg(feature = "data")]
 pub use kiln_data as data;
 #[cfg(feature = "loss")]
@@ -42,6 +45,11 @@ pub use kiln_loss as loss;
 pub use kiln_nn as nn;
 #[cfg(feature = "optim")]
 pub use kiln_optim as optim;
+
+/// The examples of the book's chapter on derivatives.
+#[cfg(all(doctest, feature = "autodiff"))]
+#[doc = include_str!("../../../docs/src/autodiff.md")]
+mod derivatives {}
 
 /// The types that most programs need.
 ///

@@ -12,12 +12,8 @@ const CHANNELS: usize = 1;
 
 pub(super) fn conv1d<N: Numbers>(numbers: &N, layer: &Conv1d, x: N::T<3>) -> N::T<3> {
     let [_, _, length] = numbers.dims(&x);
-    let padding = match layer.padding {
-        PaddingConfig1d::Valid => (0, 0),
-        PaddingConfig1d::Same => same_padding(length, layer.kernel_size, layer.stride),
-        PaddingConfig1d::Explicit(left, right) => (left, right),
-    };
-    let options = ConvOptions::new_with_padding([layer.stride], [padding], [layer.dilation], layer.groups);
+    let padding = [padding_of_conv1d(layer, length)];
+    let options = ConvOptions::new_with_padding([layer.stride], padding, [layer.dilation], layer.groups);
     let bias = layer.bias.as_ref().map(|bias| numbers.parameter(bias));
     let weight = numbers.parameter(&layer.weight);
     numbers.affine(x, weight, bias, CHANNELS, |x, weight, bias| module::conv1d(x, weight, bias, options.clone()))
@@ -25,18 +21,32 @@ pub(super) fn conv1d<N: Numbers>(numbers: &N, layer: &Conv1d, x: N::T<3>) -> N::
 
 pub(super) fn conv2d<N: Numbers>(numbers: &N, layer: &Conv2d, x: N::T<4>) -> N::T<4> {
     let [_, _, height, width] = numbers.dims(&x);
-    let padding = match layer.padding {
+    let padding = padding_of_conv2d(layer, height, width);
+    let options = ConvOptions::new_with_padding(layer.stride, padding, layer.dilation, layer.groups);
+    let bias = layer.bias.as_ref().map(|bias| numbers.parameter(bias));
+    let weight = numbers.parameter(&layer.weight);
+    numbers.affine(x, weight, bias, CHANNELS, |x, weight, bias| module::conv2d(x, weight, bias, options.clone()))
+}
+
+/// Zeros before and after the sequence.
+pub(crate) fn padding_of_conv1d(layer: &Conv1d, length: usize) -> (usize, usize) {
+    match layer.padding {
+        PaddingConfig1d::Valid => (0, 0),
+        PaddingConfig1d::Same => same_padding(length, layer.kernel_size, layer.stride),
+        PaddingConfig1d::Explicit(left, right) => (left, right),
+    }
+}
+
+/// Zeros above and below, left and right of the image.
+pub(crate) fn padding_of_conv2d(layer: &Conv2d, height: usize, width: usize) -> [(usize, usize); 2] {
+    match layer.padding {
         PaddingConfig2d::Valid => [(0, 0); 2],
         PaddingConfig2d::Same => {
             let along = |axis: usize, size| same_padding(size, layer.kernel_size[axis], layer.stride[axis]);
             [along(0, height), along(1, width)]
         }
         PaddingConfig2d::Explicit(top, left, bottom, right) => [(top, bottom), (left, right)],
-    };
-    let options = ConvOptions::new_with_padding(layer.stride, padding, layer.dilation, layer.groups);
-    let bias = layer.bias.as_ref().map(|bias| numbers.parameter(bias));
-    let weight = numbers.parameter(&layer.weight);
-    numbers.affine(x, weight, bias, CHANNELS, |x, weight, bias| module::conv2d(x, weight, bias, options.clone()))
+    }
 }
 
 /// Zeros before and after, so that the output has `ceil(size / stride)` entries; of an odd number, one more after.

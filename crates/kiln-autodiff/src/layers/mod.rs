@@ -9,11 +9,14 @@ mod softmax;
 mod standardised;
 mod values;
 
+use burn::module::Param;
 use burn::nn::conv::{Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d};
 use burn::nn::norm::Normalization;
 use burn::nn::{BatchNorm, Dropout, Embedding, GroupNorm, InstanceNorm, LayerNorm, Linear, RmsNorm};
 use burn::tensor::ops::{AttentionModuleOptions, AvgPoolOptions, MaxPoolOptions, PadMode};
 use burn::tensor::{Int, Slice, Tensor, module};
+
+pub(crate) use affine::{padding_of_conv1d, padding_of_conv2d};
 
 use crate::numbers::{Algebra, Arithmetic, Forward, Function};
 
@@ -136,6 +139,17 @@ pub trait Numbers: Arithmetic {
     /// Burn's RMS normalisation. Plain values take the root in single precision, as Burn does, all others in their own.
     fn rms_norm<const D: usize>(&self, layer: &RmsNorm, x: Self::T<D>) -> Self::T<D> {
         normalisation::rms_norm(self, layer, x)
+    }
+
+    /// `x gamma + beta` along `axis`, for vectors of that axis's length: what follows a normalisation.
+    fn scale_and_shift<const D: usize>(
+        &self,
+        x: Self::T<D>,
+        gamma: Option<&Param<Tensor<1>>>,
+        beta: Option<&Param<Tensor<1>>>,
+        axis: usize,
+    ) -> Self::T<D> {
+        normalisation::scale_and_shift(self, x, gamma, beta, axis)
     }
 
     /// Any of Burn's normalisations.

@@ -13,35 +13,28 @@ pub(super) fn batch_norm<N: Numbers, const D: usize>(numbers: &N, layer: &BatchN
     let pixels = dims[2..].iter().product();
     let trains = layer.training.is_enabled() && numbers.value(&x).is_autodiff();
     let x = numbers.reshape(x, [dims[0], dims[1], pixels]);
-    let gamma = numbers.parameter(&layer.gamma);
-    let beta = numbers.parameter(&layer.beta);
     let y = if trains {
-        scale_and_shift(numbers, standardise(numbers, x, &[2, 0], layer.epsilon), Some(gamma), Some(beta), 1)
+        let standardised = standardise(numbers, x, &[2, 0], layer.epsilon);
+        numbers.scale_and_shift(standardised, Some(&layer.gamma), Some(&layer.beta), 1)
     } else {
-        with_running_statistics(numbers, layer, x, gamma, beta)
+        with_running_statistics(numbers, layer, x)
     };
     numbers.reshape(y, dims)
 }
 
 /// `(x - mean) gamma / sqrt(variance + epsilon) + beta`, one multiplication for each pixel.
-fn with_running_statistics<N: Numbers>(
-    numbers: &N,
-    layer: &BatchNorm,
-    x: N::T<3>,
-    gamma: N::T<1>,
-    beta: N::T<1>,
-) -> N::T<3> {
+fn with_running_statistics<N: Numbers>(numbers: &N, layer: &BatchNorm, x: N::T<3>) -> N::T<3> {
+    let (gamma, beta) = (numbers.parameter(&layer.gamma), numbers.parameter(&layer.beta));
     let mean = numbers.constant(layer.running_mean.value().inner());
     let rate = (layer.running_var.value().inner() + layer.epsilon).sqrt().recip();
     let scale = numbers.mul(gamma, numbers.constant(rate));
     let offset = numbers.sub(beta, numbers.mul(mean, scale.clone()));
-    scale_and_shift(numbers, x, Some(scale), Some(offset), 1)
+    multiply_and_add(numbers, x, Some(scale), Some(offset), 1)
 }
 
 pub(super) fn layer_norm<N: Numbers, const D: usize>(numbers: &N, layer: &LayerNorm, x: N::T<D>) -> N::T<D> {
     let standardised = standardise(numbers, x, &[D - 1], epsilon_of(layer));
-    let gamma = Some(numbers.parameter(&layer.gamma));
-    scale_and_shift(numbers, standardised, gamma, optional(numbers, &layer.beta), D - 1)
+    numbers.scale_and_shift(standardised, Some(&layer.gamma), layer.beta.as_ref(), D - 1)
 }
 
 /// The epsilon of a layer normalisation. Its field is private, its display is not, and shows all digits.
@@ -54,28 +47,20 @@ fn epsilon_of(layer: &LayerNorm) -> f64 {
 }
 
 pub(super) fn group_norm<N: Numbers, const D: usize>(numbers: &N, layer: &GroupNorm, x: N::T<D>) -> N::T<D> {
-    let (gamma, beta) = (optional(numbers, &layer.gamma), optional(numbers, &layer.beta));
-    in_groups(numbers, x, layer.num_groups, layer.epsilon, gamma, beta)
+    let y = standardise_groups(numbers, x, layer.num_groups, layer.epsilon);
+    numbers.scale_and_shift(y, layer.gamma.as_ref(), layer.beta.as_ref(), 1)
 }
 
 pub(super) fn instance_norm<N: Numbers, const D: usize>(numbers: &N, layer: &InstanceNorm, x: N::T<D>) -> N::T<D> {
-    let (gamma, beta) = (optional(numbers, &layer.gamma), optional(numbers, &layer.beta));
-    in_groups(numbers, x, layer.num_channels, layer.epsilon, gamma, beta)
+    let y = standardise_groups(numbers, x, layer.num_channels, layer.epsilon);
+    numbers.scale_and_shift(y, layer.gamma.as_ref(), layer.beta.as_ref(), 1)
 }
 
-fn in_groups<N: Numbers, const D: usize>(
-    numbers: &N,
-    x: N::T<D>,
-    num_groups: usize,
-    epsilon: f64,
-    gamma: Option<N::T<1>>,
-    beta: Option<N::T<1>>,
-) -> N::T<D> {
+fn standardise_groups<N: Numbers, const D: usize>(numbers: &N, x: N::T<D>, num_groups: usize, epsilon: f64) -> N::T<D> {
     let dims = numbers.dims(&x);
     let size = dims[1..].iter().product::<usize>() / num_groups;
     let groups = numbers.reshape(x, [dims[0], num_groups, size]);
-    let standardised = standardise(numbers, groups, &[2], epsilon);
-    scale_and_shift(numbers, numbers.reshape(standardised, dims), gamma, beta, 1)
+    numbers.reshape(standardise(numbers, groups, &[2], epsilon), dims)
 }
 
 pub(super) fn rms_norm<N: Numbers, const D: usize>(numbers: &N, layer: &RmsNorm, x: N::T<D>) -> N::T<D> {
@@ -85,7 +70,7 @@ pub(super) fn rms_norm<N: Numbers, const D: usize>(numbers: &N, layer: &RmsNorm,
     } else {
         Standardised::apply(numbers, x, &[last], layer.epsilon, Centre::Zero)
     };
-    scale_and_shift(numbers, normalised, Some(numbers.parameter(&layer.gamma)), None, last)
+    numbers.scale_and_shift(normalised, Some(&layer.gamma), None, last)
 }
 
 /// `y = (x - mean(x)) / sqrt(variance(x) + epsilon)` over `axes`.
@@ -105,8 +90,19 @@ fn divided_by_root<N: Numbers, const D: usize>(numbers: &N, x: N::T<D>, variance
     numbers.mul(x, rate)
 }
 
+pub(super) fn scale_and_shift<N: Numbers, const D: usize>(
+    numbers: &N,
+    x: N::T<D>,
+    gamma: Option<&Param<Tensor<1>>>,
+    beta: Option<&Param<Tensor<1>>>,
+    axis: usize,
+) -> N::T<D> {
+    let number = |parameter: Option<&Param<Tensor<1>>>| parameter.map(|parameter| numbers.parameter(parameter));
+    multiply_and_add(numbers, x, number(gamma), number(beta), axis)
+}
+
 /// `x gamma + beta` along `axis`.
-fn scale_and_shift<N: Numbers, const D: usize>(
+fn multiply_and_add<N: Numbers, const D: usize>(
     numbers: &N,
     x: N::T<D>,
     gamma: Option<N::T<1>>,
@@ -126,10 +122,6 @@ fn scale_and_shift<N: Numbers, const D: usize>(
         Some(beta) => numbers.add(scaled, along(beta)),
         None => scaled,
     }
-}
-
-fn optional<N: Numbers>(numbers: &N, parameter: &Option<Param<Tensor<1>>>) -> Option<N::T<1>> {
-    parameter.as_ref().map(|parameter| numbers.parameter(parameter))
 }
 
 #[cfg(test)]

@@ -30,6 +30,6 @@ pub fn gradient<M: Module>(module: &M, loss: impl FnOnce(&M) -> Tensor<1>) -> (T
 }
 
 /// The gradient of a scalar with respect to the parameters of a module whose parameters are leaves.
-pub(super) fn gradient_at<M: Module>(module: &M, scalar: &Tensor<1>) -> Tangent {
+pub(crate) fn gradient_at<M: Module>(module: &M, scalar: &Tensor<1>) -> Tangent {
     if scalar.is_tracked() { Tangent::from_gradients(module, &scalar.backward()) } else { Tangent::zeros_like(module) }
 }

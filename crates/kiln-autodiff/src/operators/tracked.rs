@@ -11,7 +11,7 @@ pub(super) fn leaf<const D: usize>(tensor: Tensor<D>) -> Tensor<D> {
 }
 
 /// A copy of the module whose parameters are leaves, with its flags as they are.
-pub(super) fn with_leaves<M: Module>(module: &M) -> M {
+pub(crate) fn with_leaves<M: Module>(module: &M) -> M {
     module.clone().map(&mut Leaves { path: Vec::new() })
 }
 

@@ -284,7 +284,11 @@ fn require_pivots(
     }
 }
 
-fn require_symmetric(operation: &'static str, matrix: MatRef<'_, f64>, dtype: DType) -> Result<(), NumericalError> {
+pub(crate) fn require_symmetric(
+    operation: &'static str,
+    matrix: MatRef<'_, f64>,
+    dtype: DType,
+) -> Result<(), NumericalError> {
     let entries = || (0..matrix.nrows()).flat_map(|row| (0..matrix.ncols()).map(move |column| (row, column)));
     let size = entries().map(|at| matrix[at].abs()).fold(0.0, f64::max);
     let difference = entries().map(|(i, j)| (matrix[(i, j)] - matrix[(j, i)]).abs()).fold(0.0, f64::max);

@@ -17,6 +17,7 @@ mod krylov;
 mod minres;
 
 pub use conjugate_gradient::conjugate_gradient;
+pub(crate) use dense::require_symmetric;
 pub use gmres::gmres;
 pub use krylov::{KrylovConfig, Solution};
 pub use minres::minres;

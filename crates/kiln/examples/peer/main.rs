@@ -10,8 +10,13 @@ mod comp_sum;
 mod csv;
 mod diffgrad;
 mod digits_mlp;
+mod hvp;
+mod laplacian;
 mod measure;
 mod mnist_convnet;
+mod networks;
+mod ntk;
+mod sharpness;
 mod training;
 mod z_loss;
 
@@ -27,7 +32,11 @@ fn main() -> Outcome<()> {
         csv::bench(),
         diffgrad::bench(),
         digits_mlp::bench(),
+        hvp::bench(),
+        laplacian::bench(),
         mnist_convnet::bench(),
+        ntk::bench(),
+        sharpness::bench(),
         z_loss::bench(),
     ];
     if let Some(unknown) = flags.benches.iter().find(|wanted| !benches.iter().any(|bench| bench.name == **wanted)) {

@@ -113,6 +113,19 @@ pub fn wave(count: usize, scale: f64, frequency: f64, phase: f64) -> Vec<f64> {
     (0..count).map(|index| scale * (frequency * index as f64 + phase).sin()).collect()
 }
 
+/// Numbers between `-scale` and `scale` without pattern, those that `noise` in the Python scripts makes: the bits of
+/// splitmix64.
+pub fn noise(count: usize, scale: f64, seed: u64) -> Vec<f64> {
+    let number = |index: u64| {
+        let mut bits = (index + 1 + (seed << 32)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        bits ^= bits >> 31;
+        scale * ((bits >> 11) as f64 / (1u64 << 52) as f64 - 1.0)
+    };
+    (0..count as u64).map(number).collect()
+}
+
 /// The command line.
 pub struct Flags {
     /// Names of the benches to run; all where there is none.

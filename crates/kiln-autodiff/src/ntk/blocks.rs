@@ -37,13 +37,14 @@ pub(super) struct Footprint {
 }
 
 impl Footprint {
-    /// Values that two sides of `examples` and `outputs` each hold, with the sum and one term of their kernel.
+    /// Values that two sides of `examples` and `outputs` each hold, with the sum and one term of their kernel. The rows of
+    /// the second side are held twice while they are put together.
     fn values(&self, examples: usize, outputs: usize) -> u64 {
         let [examples, outputs] = [examples, outputs].map(|count| count as u64);
         let [once, each_output, each_pair] =
             [self.once_an_example, self.each_output, self.each_pair].map(|count| count as u64);
         let separate = if self.separate { outputs } else { 1 };
-        2 * examples * (once + outputs * each_output) + examples * examples * (each_pair + 3 * separate * separate)
+        examples * (2 * once + 3 * outputs * each_output) + examples * examples * (each_pair + 3 * separate * separate)
     }
 }
 
@@ -208,15 +209,15 @@ mod tests {
 
     #[test]
     fn the_largest_block_within_the_limit_is_taken() {
-        // Two examples and three outputs on either side: 2 * 2 * (10 + 3 * 5) + 4 * (2 + 3 * 9) = 216 values.
+        // Two examples and three outputs on either side: 2 * (2 * 10 + 3 * 3 * 5) + 4 * (2 + 3 * 9) = 246 values.
         let taken = |limit: u64| BlockSize::within(limit, 4, &FOOTPRINT, 8, 3);
-        assert_eq!(taken(4 * 216), Ok(BlockSize { examples: 2, outputs: 3 }));
-        assert_eq!(taken(4 * 216 - 1), Ok(BlockSize { examples: 1, outputs: 3 }));
+        assert_eq!(taken(4 * 246), Ok(BlockSize { examples: 2, outputs: 3 }));
+        assert_eq!(taken(4 * 246 - 1), Ok(BlockSize { examples: 1, outputs: 3 }));
         assert_eq!(taken(u64::MAX / 8), Ok(BlockSize { examples: 8, outputs: 3 }));
-        // One example and one output: 2 * 15 + 5 = 35 values; two outputs: 2 * 20 + 14 = 54.
-        assert_eq!(taken(4 * 54), Ok(BlockSize { examples: 1, outputs: 2 }));
-        assert_eq!(taken(4 * 35), Ok(BlockSize { examples: 1, outputs: 1 }));
-        assert_eq!(taken(4 * 35 - 1), Err(NtkError::MemoryLimit { needed: 140, limit: 139 }));
+        // One example and one output: 2 * 10 + 3 * 5 + 5 = 40 values; two outputs: 2 * 10 + 3 * 10 + 14 = 64.
+        assert_eq!(taken(4 * 64), Ok(BlockSize { examples: 1, outputs: 2 }));
+        assert_eq!(taken(4 * 40), Ok(BlockSize { examples: 1, outputs: 1 }));
+        assert_eq!(taken(4 * 40 - 1), Err(NtkError::MemoryLimit { needed: 160, limit: 159 }));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::{DType, Device, Gradients, Tensor};
 
 use super::Examples;
+use crate::operators::SharedLeaves;
 
 /// The rows of a Jacobian with respect to some parameters of a module.
 #[derive(Debug)]
@@ -27,7 +28,7 @@ impl<M: Module> JacobianRows<M> {
                 (id, length - count..length)
             })
             .collect();
-        let module = module.clone().map(&mut SomeLeaves { places: &places });
+        let module = module.clone().map(&mut SomeLeaves { places: &places, leaves: SharedLeaves::default() });
         Self { module, places, length }
     }
 
@@ -63,15 +64,12 @@ impl<M: Module> JacobianRows<M> {
 /// Makes leaves of the chosen parameters.
 struct SomeLeaves<'a> {
     places: &'a HashMap<ParamId, Range<usize>>,
+    leaves: SharedLeaves,
 }
 
 impl ModuleMapper for SomeLeaves<'_> {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        if self.places.contains_key(&param.id) {
-            param.map(|tensor| tensor.inner().autodiff().require_grad())
-        } else {
-            param
-        }
+        if self.places.contains_key(&param.id) { self.leaves.leaf(param) } else { param }
     }
 }
 
@@ -93,23 +91,19 @@ impl<M> ModuleVisitor for Reader<'_, M> {
 }
 
 impl<M> Reader<'_, M> {
-    /// The gradients in their places, zeros between them. A parameter that the module holds in several places has as many
-    /// gradients, which are added.
+    /// The gradients in their places, zeros between them.
     fn into_row(mut self, device: &Device, dtype: DType) -> Tensor<1> {
         self.found.sort_by_key(|(place, _)| place.start);
+        // A parameter that the module holds in several places is met, with one gradient, in each of them.
+        self.found.dedup_by_key(|(place, _)| place.start);
         let mut pieces: Vec<Tensor<1>> = Vec::new();
-        let (mut filled, mut last_start) = (0, None);
+        let mut filled = 0;
         for (place, gradient) in self.found {
-            if last_start == Some(place.start) {
-                let sum = pieces.pop().map_or(gradient.clone(), |before| before + gradient);
-                pieces.push(sum);
-                continue;
-            }
             if place.start > filled {
                 pieces.push(Tensor::zeros([place.start - filled], (device, dtype)));
             }
             pieces.push(gradient);
-            (filled, last_start) = (place.end, Some(place.start));
+            filled = place.end;
         }
         if filled < self.rows.length {
             pieces.push(Tensor::zeros([self.rows.length - filled], (device, dtype)));

@@ -43,5 +43,5 @@ pub use jvp::jvp;
 pub use laplacian::{Laplacian, laplacian};
 pub use matrix_free::{GaussNewtonOperator, HessianOperator};
 pub use per_example::{per_example_gradient_norms, per_example_gradients};
-pub(crate) use tracked::with_leaves;
+pub(crate) use tracked::{SharedLeaves, with_leaves};
 pub use vjp::vjp;

@@ -1,16 +1,17 @@
 //! Kernels made in different ways are equal.
 
 use burn::module::Module;
-use burn::tensor::{Int, Tensor};
+use burn::nn::{Linear, LinearConfig};
+use burn::tensor::{Device, Int, Tensor};
 use kiln_autodiff::ntk::{
     Examples, KernelSpectrum, NtkConfig, NtkError, NtkOperator, NtkOutputs, Recorder, empirical_ntk,
     empirical_ntk_by_jacobians,
 };
 use kiln_autodiff::spectrum::sharpness;
-use kiln_autodiff::{Arithmetic, Duals, LinearOperator, Number, Values};
+use kiln_autodiff::{Arithmetic, Duals, LinearOperator, Number, Numbers, Values};
 use kiln_check::{assert_close, assert_near, values};
 
-use crate::double_precision::{options, tensor};
+use crate::double_precision::{double, options, tensor};
 use crate::networks::{Convnet, Perceptron, Sequence, tokens};
 
 const SELECTIONS: [NtkOutputs; 3] = [NtkOutputs::Trace, NtkOutputs::All, NtkOutputs::One(1)];
@@ -48,6 +49,37 @@ fn of_a_layer_that_is_used_twice() {
     let (left, right) = (tensor([4, 4], 3), tensor([3, 4], 4));
     let plain = |net: &Perceptron, x: Tensor<2>| net.forward_in(&Values, x);
     both_ways(&net, |net: &Perceptron, numbers: &Recorder, x| net.forward_in(numbers, x), plain, &left, &right);
+}
+
+#[derive(Module, Debug)]
+struct Tied {
+    first: Linear,
+    second: Linear,
+}
+
+#[test]
+fn of_a_weight_that_the_module_holds_twice() {
+    let first = double(LinearConfig::new(4, 4).with_bias(false).init(&Device::flex()));
+    let tied = Tied { first: first.clone(), second: first.clone() };
+    let inputs = tensor([4, 4], 14);
+    let two = |net: &Tied, numbers: &Recorder, x: Tensor<2>| {
+        numbers.linear(&net.second, numbers.tanh(numbers.linear(&net.first, x)))
+    };
+    let one = |net: &Linear, x: Tensor<2>| net.forward(net.forward(x).tanh());
+    let expected = empirical_ntk_by_jacobians(&first, one, &inputs, None, &NtkConfig::new()).unwrap();
+    let found = empirical_ntk(&tied, two, &inputs, None, &NtkConfig::new()).unwrap();
+    assert_close(&values(&found), &values(&expected), 1e-12);
+    // Products take the gradient of the whole module.
+    let in_duals = |net: &Tied, numbers: &Duals, x: Tensor<2>| {
+        let hidden = numbers.tanh(numbers.linear(&net.first, numbers.constant(x)));
+        numbers.linear(&net.second, hidden)
+    };
+    let all = NtkConfig::new().with_outputs(NtkOutputs::All);
+    let matrix = empirical_ntk_by_jacobians(&first, one, &inputs, None, &all).unwrap();
+    let operator = NtkOperator::symmetric(&tied, in_duals, &inputs).unwrap();
+    let vector = tensor([4, 4], 15);
+    let product = operator.product(vector.clone()).unwrap();
+    assert_close(&values(&product), &values(&matrix.matmul(vector.reshape([16, 1]))), 1e-12);
 }
 
 #[test]

@@ -25,10 +25,41 @@ pub trait ClassificationLoss: std::fmt::Debug + Send + Sync {
         self.forward_no_reduction(logits, targets).mean()
     }
 
+    /// Loss of each example of a training step; evaluation asks [`forward_no_reduction`](Self::forward_no_reduction).
+    ///
+    /// The same, unless the loss draws random numbers at every step or remembers the rows that it has seen.
+    ///
+    /// # Shapes
+    /// As [`forward_no_reduction`](Self::forward_no_reduction).
+    fn losses_in_training(
+        &self,
+        logits: Tensor<2>,
+        targets: Tensor<1, Int>,
+        _moment: &TrainingMoment<'_>,
+    ) -> Tensor<1> {
+        self.forward_no_reduction(logits, targets)
+    }
+
+    /// Loss of the batch of a training step, as [`forward`](Self::forward) gives it in evaluation.
+    ///
+    /// A loss that has its own [`losses_in_training`](Self::losses_in_training) has its own reduction of them.
+    ///
+    /// # Shapes
+    /// As [`forward`](Self::forward).
+    fn forward_in_training(
+        &self,
+        logits: Tensor<2>,
+        targets: Tensor<1, Int>,
+        _moment: &TrainingMoment<'_>,
+    ) -> Tensor<1> {
+        self.forward(logits, targets)
+    }
+
     /// That the loss is set for so many classes; asked where data meets a configured loss.
     ///
     /// # Errors
-    /// [`LossError::WeightCount`] where it has another number of class weights.
+    /// [`LossError::WeightCount`] where it has another number of class weights, [`LossError::Setting`] where a setting does
+    /// not fit so many classes.
     fn check_classes(&self, _num_classes: usize) -> Result<(), LossError> {
         Ok(())
     }
@@ -43,9 +74,33 @@ impl<L: ClassificationLoss + ?Sized> ClassificationLoss for Box<L> {
         (**self).forward(logits, targets)
     }
 
+    fn losses_in_training(&self, logits: Tensor<2>, targets: Tensor<1, Int>, moment: &TrainingMoment<'_>) -> Tensor<1> {
+        (**self).losses_in_training(logits, targets, moment)
+    }
+
+    fn forward_in_training(
+        &self,
+        logits: Tensor<2>,
+        targets: Tensor<1, Int>,
+        moment: &TrainingMoment<'_>,
+    ) -> Tensor<1> {
+        (**self).forward_in_training(logits, targets, moment)
+    }
+
     fn check_classes(&self, num_classes: usize) -> Result<(), LossError> {
         (**self).check_classes(num_classes)
     }
+}
+
+/// Where in a training a batch stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TrainingMoment<'a> {
+    /// Number of the step in the whole training, from 0.
+    pub step: u64,
+    /// Number of the epoch, from 1.
+    pub epoch: usize,
+    /// Which rows of the training set the batch holds, in its order; empty where they are not known.
+    pub rows: &'a [usize],
 }
 
 /// How the losses of a batch become one number.

@@ -84,6 +84,60 @@ pub enum LossError {
         /// The value found.
         value: f64,
     },
+    /// A row of the training set that a loss with a memory has no place for.
+    #[error("{loss}: row {row} is not one of the {rows} training rows 0..{rows}")]
+    Row {
+        /// The loss.
+        loss: &'static str,
+        /// The row as given.
+        row: i64,
+        /// Number of training rows.
+        rows: usize,
+    },
+    /// A row of the training set stands twice in one batch.
+    #[error("{loss}: row {row} stands twice in the batch, every row must stand there once")]
+    RepeatedRow {
+        /// The loss.
+        loss: &'static str,
+        /// The row.
+        row: i64,
+    },
+    /// Two things that should describe the same examples have different lengths.
+    #[error("{loss}: {actual} {what} do not fit {expected} examples")]
+    Length {
+        /// The loss.
+        loss: &'static str,
+        /// What was given.
+        what: &'static str,
+        /// Number of examples.
+        expected: usize,
+        /// Number that was given.
+        actual: usize,
+    },
+    /// A binary loss was given other labels than 0 and 1.
+    #[error("{loss}: the targets must be 0 or 1, found {found}")]
+    NotBinary {
+        /// The loss.
+        loss: &'static str,
+        /// The values found, in increasing order.
+        found: String,
+    },
+    /// A batch without examples.
+    #[error("{loss}: the batch is empty, at least one example is needed")]
+    Empty {
+        /// The loss.
+        loss: &'static str,
+    },
+    /// A score is infinite or not a number.
+    #[error("{loss}: score {value} in row {row} is not finite")]
+    Score {
+        /// The loss.
+        loss: &'static str,
+        /// Row of the batch, from 0.
+        row: usize,
+        /// The value found.
+        value: f64,
+    },
     /// A vector that should be a probability distribution is not one.
     #[error("{what} is not a probability distribution: {reason}")]
     Distribution {

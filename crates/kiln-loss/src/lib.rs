@@ -2,7 +2,7 @@
 //!
 //! Every loss on logits and class indices implements [`ClassificationLoss`], so that any of them can stand where another
 //! one stands. Values come back per example ([`ClassificationLoss::forward_no_reduction`]) or reduced
-//! ([`ClassificationLoss::forward`]).
+//! ([`ClassificationLoss::forward`]). [`ReducedLoss`] gives any of them class weights, an ignored target and a reduction.
 
 pub mod adversarial;
 pub mod attack;
@@ -10,12 +10,20 @@ mod class_targets;
 mod classification;
 pub mod comp_sum;
 mod cross_entropy;
+pub mod ens_loss;
 mod error;
+mod gaps;
+pub mod ldr;
+pub mod margin;
+mod reduced;
+pub mod robust;
+mod target_likelihood;
 mod z_loss;
 
-pub use classification::{ClassificationLoss, Reduction, check_batch};
+pub use classification::{ClassificationLoss, Reduction, TrainingMoment, check_batch};
 pub use cross_entropy::{CrossEntropyLoss, CrossEntropyLossConfig};
 pub use error::LossError;
+pub use reduced::{ReducedLoss, ReducedLossConfig};
 pub use z_loss::{
     Diagnostics, FactoredSphericalConfig, FactoredSphericalLayer, HierarchicalSoftmax2, HierarchicalSoftmax2Config,
     LayerError, LayerScalar, LogSoftmaxLayer, LogSoftmaxLayerConfig, MeanOverTargets, Partials, RankCounts,

@@ -1,12 +1,12 @@
 //! The comp-sum loss with its knob tau.
 
 use burn::config::Config;
-use burn::tensor::{IndexingUpdateOp, Int, Tensor, activation::log_softmax};
-use kiln_autodiff::with_known_gradient;
+use burn::tensor::{Int, Tensor, activation::log_softmax};
 
 use super::phi::{CompSumPhi2, NAME, NllClip, Phi1};
 use crate::class_targets::{ClassWeights, check_label_smoothing, mix_label_smoothing, reduce};
 use crate::error::require;
+use crate::target_likelihood::of_likelihood;
 use crate::{ClassificationLoss, LossError, Reduction, check_batch};
 
 /// Configuration of [`CompSumLoss`]. The defaults give cross-entropy.
@@ -145,38 +145,18 @@ impl CompSumLoss {
         let nll = self.phi2.log1p_sum(logits.inner(), targets.inner());
         nll.to_data().iter::<f64>().filter(|&value| value > limit).count()
     }
-
-    /// The exponential family without label smoothing, with its gradient in closed form.
-    fn exponential_losses(&self, logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
-        let [rows, classes] = logits.dims();
-        let scores = logits.clone().inner();
-        let targets = targets.inner();
-        let weights = self.class_weights.of_targets(NAME, classes, targets.clone(), scores.dtype());
-        let targets = targets.reshape([rows, 1]);
-
-        let shifted = scores.clone() - scores.max_dim(1);
-        let own = shifted.clone().gather(1, targets.clone());
-        let powers = shifted.exp();
-        let sums = powers.clone().sum_dim(1);
-        let nll = sums.clone().log() - own;
-
-        let weigh = |losses: Tensor<2>| match weights.clone() {
-            Some(weights) => losses * weights.reshape([rows, 1]),
-            None => losses,
-        };
-        let values = weigh(self.phi1.value(nll.clone())).reshape([rows]);
-        with_known_gradient(logits, values, || {
-            let slope = weigh(self.phi1.slope(nll));
-            (powers * (slope.clone() / sums)).scatter(1, targets, -slope, IndexingUpdateOp::Add)
-        })
-    }
 }
 
 impl ClassificationLoss for CompSumLoss {
     fn forward_no_reduction(&self, logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
         let [rows, classes] = logits.dims();
         if self.phi2 == CompSumPhi2::Exp && self.label_smoothing == 0.0 {
-            return self.exponential_losses(logits, targets);
+            let weights = self.class_weights.of_targets(NAME, classes, targets.clone(), logits.dtype());
+            let losses = of_likelihood(logits, targets, &self.phi1);
+            return match weights {
+                Some(weights) => losses * weights,
+                None => losses,
+            };
         }
         if self.phi2 == CompSumPhi2::Exp {
             let losses = self.phi1.apply(-log_softmax(logits, 1));

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::LossError;
 use crate::error::require;
+use crate::target_likelihood::OfLikelihood;
 
 pub(crate) const NAME: &str = "comp-sum";
 
@@ -115,6 +116,16 @@ impl Phi1 {
         }
         let slope = self.slope(origin.clone());
         (nll - origin) * slope + value
+    }
+}
+
+impl OfLikelihood for Phi1 {
+    fn value(&self, nll: Tensor<2>) -> Tensor<2> {
+        Self::value(self, nll)
+    }
+
+    fn slope(&self, nll: Tensor<2>) -> Tensor<2> {
+        Self::slope(self, nll)
     }
 }
 

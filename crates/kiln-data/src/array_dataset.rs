@@ -268,6 +268,16 @@ impl ArrayDataset {
         Self { storage: self.storage.clone(), rows: rows.iter().map(|&row| self.rows[row]).collect() }
     }
 
+    /// The same rows with other classes.
+    ///
+    /// # Errors
+    /// [`DataError::Shape`] where there is not one label a row, or one names no class.
+    pub fn with_labels(&self, labels: Vec<u32>) -> Result<Self, DataError> {
+        let inputs = (0..self.len()).flat_map(|row| self.row(row)).copied().collect();
+        let targets = Targets::Classes { labels, names: self.class_names().to_vec() };
+        Self::with_feature_names(inputs, self.input_shape().to_vec(), targets, self.feature_names().to_vec())
+    }
+
     /// Features and classes of the given rows.
     ///
     /// # Shapes

@@ -254,3 +254,25 @@ fn a_training_whose_rate_rises_too_far_names_the_newest_epoch_that_was_sound() {
     let sound = |epoch: &&EpochMeans| epoch.train_loss.is_finite() && epoch.validation_loss.is_finite();
     assert_eq!(course.iter().rfind(sound).map(|epoch| epoch.epoch), Some(named), "{course:?}");
 }
+
+#[test]
+fn a_loss_that_remembers_rows_or_draws_is_resumed_bit_for_bit() {
+    for name in ["ldr:variant=adaptive,normalize=l1", "truncated-gce:start=1,every=1,kappa=0.2", "ens-loss"] {
+        let (whole, halves) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let splits = digits();
+        let run = |folder: &Path, epochs: usize| {
+            let objective: Box<dyn Objective> = Box::new(LOSSES.build(&name.parse().unwrap()).unwrap());
+            let training = Training { objective, ..training(Box::new(Backpropagation), epochs, Vec::new()) };
+            let context = Arc::new(JobContext::detached(Device::flex()));
+            train(training, &splits, folder, context).unwrap();
+            seen_by(&loaded(&folder.join(format!("model-{epochs}.bpk"))), &splits.validation)
+        };
+        let uninterrupted = run(whole.path(), 4);
+        let half = run(halves.path(), 2);
+        assert_ne!(half, uninterrupted, "{name}");
+        assert_eq!(run(halves.path(), 4), uninterrupted, "{name}");
+        let remembers = halves.path().join("memory-4.f32").is_file();
+        assert_eq!(remembers, name != "ens-loss", "{name}");
+        assert!(!halves.path().join("memory-2.f32").exists(), "{name}");
+    }
+}

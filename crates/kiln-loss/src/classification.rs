@@ -55,6 +55,14 @@ pub trait ClassificationLoss: std::fmt::Debug + Send + Sync {
         self.forward(logits, targets)
     }
 
+    /// What the loss remembers of the training rows, for a checkpoint; nothing for a loss without a memory.
+    fn memory(&self) -> Option<Vec<f32>> {
+        None
+    }
+
+    /// Goes on with what [`memory`](Self::memory) gave.
+    fn remember(&self, _memory: Vec<f32>) {}
+
     /// That the loss is set for so many classes; asked where data meets a configured loss.
     ///
     /// # Errors
@@ -85,6 +93,14 @@ impl<L: ClassificationLoss + ?Sized> ClassificationLoss for Box<L> {
         moment: &TrainingMoment<'_>,
     ) -> Tensor<1> {
         (**self).forward_in_training(logits, targets, moment)
+    }
+
+    fn memory(&self) -> Option<Vec<f32>> {
+        (**self).memory()
+    }
+
+    fn remember(&self, memory: Vec<f32>) {
+        (**self).remember(memory);
     }
 
     fn check_classes(&self, num_classes: usize) -> Result<(), LossError> {

@@ -123,6 +123,14 @@ impl<L: ClassificationLoss> ClassificationLoss for ReducedLoss<L> {
         self.reduced(self.weighted(logits, targets, each))
     }
 
+    fn memory(&self) -> Option<Vec<f32>> {
+        self.loss.memory()
+    }
+
+    fn remember(&self, memory: Vec<f32>) {
+        self.loss.remember(memory);
+    }
+
     fn check_classes(&self, num_classes: usize) -> Result<(), LossError> {
         self.class_weights.check_count(NAME, num_classes)?;
         self.loss.check_classes(num_classes)

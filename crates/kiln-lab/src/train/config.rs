@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use kiln_data::{OpenOptions, SplitOptions, Task};
+use kiln_data::{LabelNoise, OpenOptions, SplitOptions, Task};
 use serde::{Deserialize, Serialize};
 
 use super::{FitSettings, SCHEDULES, Selector};
@@ -29,6 +29,9 @@ pub struct TrainConfig {
     /// Whether the first line of a table names the columns; decided by the lines where nothing is said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub header: Option<bool>,
+    /// Noise on the labels of the training and validation rows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label_noise: Option<LabelNoise>,
     /// The network.
     pub model: Selector,
     /// What is minimised.
@@ -65,6 +68,7 @@ impl Default for TrainConfig {
             ignore: Vec::new(),
             image_size: None,
             header: None,
+            label_noise: None,
             model: Selector::named("mlp"),
             loss: Selector::named("cross-entropy"),
             optimizer: Selector::named("adam"),
@@ -83,13 +87,14 @@ impl Default for TrainConfig {
 
 impl TrainConfig {
     /// Names of all keys of `train.toml`.
-    pub const KEYS: [&str; 18] = [
+    pub const KEYS: [&str; 19] = [
         "data",
         "target",
         "task",
         "ignore",
         "image-size",
         "header",
+        "label-noise",
         "model",
         "loss",
         "optimizer",
@@ -205,6 +210,7 @@ mod tests {
             ignore: vec!["id".into()],
             image_size: Some((32, 32)),
             header: Some(true),
+            label_noise: Some(LabelNoise::Uniform(0.3)),
             patience: Some(3),
             ..Default::default()
         };

@@ -169,7 +169,7 @@ impl<'a> Fitting<'a> {
             for indices in order.chunks(settings.batch_size) {
                 let (inputs, targets) = train.batch(indices, &tracked);
                 let last = (step + 1) % steps_per_epoch == 0;
-                let batch = Batch { inputs, targets, step: step as u64, epoch, last };
+                let batch = Batch { inputs, targets, step: step as u64, epoch, last, rows: indices.to_vec() };
                 let learned = rule.learn(&network, objective, &batch);
                 let value = scalar(&learned.loss);
                 if !value.is_finite() {

@@ -8,6 +8,7 @@ use burn::data::dataset::DatasetError;
 use burn::tensor::{Device, Int, Tensor};
 use kiln_data::ArrayDataset;
 use kiln_data::split::permutation;
+use kiln_loss::TrainingMoment;
 
 use super::fit::epoch_seed;
 
@@ -24,6 +25,15 @@ pub struct Batch {
     pub epoch: usize,
     /// Whether this is the last batch of its epoch.
     pub last: bool,
+    /// Which rows of the training set these are, in order.
+    pub rows: Vec<usize>,
+}
+
+impl Batch {
+    /// Where in the training the batch stands, for losses that draw or remember.
+    pub fn moment(&self) -> TrainingMoment<'_> {
+        TrainingMoment { step: self.step, epoch: self.epoch, rows: &self.rows }
+    }
 }
 
 /// A loader whose order of examples in epoch `e` is a function of the seed and of `e`.
@@ -36,6 +46,8 @@ pub struct EpochLoader {
     order: Order,
     device: Device,
     next_epoch: Arc<AtomicUsize>,
+    /// Number in the whole set of the first row of a slice.
+    first_row: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -48,12 +60,13 @@ impl EpochLoader {
     /// A loader for training, which starts with epoch `first_epoch` (from 1).
     pub fn shuffled(data: ArrayDataset, batch_size: usize, seed: u64, first_epoch: usize, device: Device) -> Self {
         let next_epoch = Arc::new(AtomicUsize::new(first_epoch));
-        Self { data, batch_size, order: Order::Shuffled(seed), device, next_epoch }
+        Self { data, batch_size, order: Order::Shuffled(seed), device, next_epoch, first_row: 0 }
     }
 
     /// A loader for validation: the same order in every epoch.
     pub fn ordered(data: ArrayDataset, batch_size: usize, device: Device) -> Self {
-        Self { data, batch_size, order: Order::AsStored, device, next_epoch: Arc::new(AtomicUsize::new(1)) }
+        let next_epoch = Arc::new(AtomicUsize::new(1));
+        Self { data, batch_size, order: Order::AsStored, device, next_epoch, first_row: 0 }
     }
 
     fn on(&self, data: ArrayDataset, device: &Device) -> Self {
@@ -63,6 +76,7 @@ impl EpochLoader {
             order: self.order,
             device: device.clone(),
             next_epoch: self.next_epoch.clone(),
+            first_row: self.first_row,
         }
     }
 }
@@ -92,6 +106,7 @@ impl DataLoader<Batch> for EpochLoader {
     fn slice(&self, start: usize, end: usize) -> Arc<dyn DataLoader<Batch>> {
         let indices: Vec<usize> = (start..end).collect();
         let mut slice = self.on(self.data.select(&indices), &self.device);
+        slice.first_row += start;
         slice.next_epoch = Arc::new(AtomicUsize::new(self.next_epoch.load(Ordering::Relaxed)));
         Arc::new(slice)
     }
@@ -114,10 +129,11 @@ impl Iterator for EpochIterator<'_> {
         let size = self.loader.batch_size;
         let end = (self.done + size).min(self.order.len());
         let (inputs, targets) = self.loader.data.batch(&self.order[self.done..end], &self.loader.device);
+        let rows = self.order[self.done..end].iter().map(|row| self.loader.first_row + row).collect();
         let steps_per_epoch = self.order.len().div_ceil(size);
         let step = ((self.epoch - 1) * steps_per_epoch + self.done / size) as u64;
         self.done = end;
-        Some(Ok(Batch { inputs, targets, step, epoch: self.epoch, last: end == self.order.len() }))
+        Some(Ok(Batch { inputs, targets, step, epoch: self.epoch, last: end == self.order.len(), rows }))
     }
 }
 
@@ -154,6 +170,17 @@ mod tests {
         let mut seen: Vec<f32> = first.concat();
         seen.sort_by(f32::total_cmp);
         assert_eq!(seen, (0..10).map(|i| i as f32).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_batch_knows_its_rows() {
+        let loader = EpochLoader::shuffled(counted(10), 4, 7, 1, Device::flex());
+        let whole: Vec<Batch> = loader.iter().map(Result::unwrap).collect();
+        let slice = loader.slice(6, 9);
+        for batch in whole.into_iter().chain(slice.iter().map(Result::unwrap)) {
+            let inputs: Vec<f32> = batch.inputs.into_data().iter::<f32>().collect();
+            assert_eq!(inputs, batch.rows.iter().map(|&row| row as f32).collect::<Vec<_>>());
+        }
     }
 
     #[test]

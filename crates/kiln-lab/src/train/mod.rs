@@ -6,6 +6,7 @@ mod evaluation;
 mod fit;
 mod history;
 mod loader;
+mod loss_memory;
 mod losses;
 mod models;
 mod objective;

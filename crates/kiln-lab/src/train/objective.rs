@@ -4,6 +4,8 @@ use burn::tensor::{Int, Tensor};
 use kiln_loss::ClassificationLoss;
 use kiln_nn::Network;
 
+use super::Batch;
+
 /// A scalar to minimise on a batch.
 ///
 /// Every [`ClassificationLoss`] is one. Objectives that look at the inputs too, such as adversarial ones, implement
@@ -30,6 +32,20 @@ pub trait Objective: Send + Sync {
     ) -> (Tensor<1>, Option<Tensor<2>>) {
         (self.loss(network, inputs, targets, step), None)
     }
+
+    /// As [`loss_and_logits`](Objective::loss_and_logits), for a step of a training: objectives that draw random numbers
+    /// or remember rows do so here and in no evaluation.
+    fn training_loss_and_logits(&self, network: &Network, batch: &Batch) -> (Tensor<1>, Option<Tensor<2>>) {
+        self.loss_and_logits(network, batch.inputs.clone(), batch.targets.clone(), batch.step)
+    }
+
+    /// What the objective remembers of the training rows, for a checkpoint; nothing where it has no memory.
+    fn memory(&self) -> Option<Vec<f32>> {
+        None
+    }
+
+    /// Goes on with what [`memory`](Objective::memory) gave.
+    fn remember(&self, _memory: Vec<f32>) {}
 }
 
 impl<L: ClassificationLoss> Objective for L {
@@ -46,5 +62,19 @@ impl<L: ClassificationLoss> Objective for L {
     ) -> (Tensor<1>, Option<Tensor<2>>) {
         let logits = network.forward(inputs);
         (self.forward(logits.clone(), targets), Some(logits))
+    }
+
+    fn training_loss_and_logits(&self, network: &Network, batch: &Batch) -> (Tensor<1>, Option<Tensor<2>>) {
+        let logits = network.forward(batch.inputs.clone());
+        let loss = self.forward_in_training(logits.clone(), batch.targets.clone(), &batch.moment());
+        (loss, Some(logits))
+    }
+
+    fn memory(&self) -> Option<Vec<f32>> {
+        ClassificationLoss::memory(self)
+    }
+
+    fn remember(&self, memory: Vec<f32>) {
+        ClassificationLoss::remember(self, memory);
     }
 }

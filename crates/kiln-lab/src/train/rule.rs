@@ -47,8 +47,7 @@ pub struct Backpropagation;
 
 impl TrainingRule for Backpropagation {
     fn learn(&self, network: &Network, objective: &dyn Objective, batch: &Batch) -> Learned {
-        let (inputs, targets) = (batch.inputs.clone(), batch.targets.clone());
-        let (loss, logits) = objective.loss_and_logits(network, inputs, targets, batch.step);
+        let (loss, logits) = objective.training_loss_and_logits(network, batch);
         let gradients = GradientsParams::from_grads(loss.backward(), network);
         Learned { loss, logits, gradients }
     }

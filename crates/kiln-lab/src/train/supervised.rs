@@ -13,6 +13,7 @@ use kiln_nn::Network;
 
 use super::checkpoint::{RECORDS, WholeFileCheckpointer, network_file, network_record, newest_whole_epoch};
 use super::history::{HistoryLogger, KeepNewestAndBest, Patience, course_length, recorded_epochs};
+use super::loss_memory::LossMemory;
 use super::renderer::SilentRenderer;
 use super::{EpochLoader, EpochMeans, FitSettings, History, Objective, Procedure, Trainee, TrainingRule};
 use crate::{JobContext, LabError, Probe, probe::Watch};
@@ -68,16 +69,14 @@ pub fn train(
     let device = training.strategy.main_device().clone();
     let steps_per_epoch = splits.train.len().div_ceil(workers(&training.strategy)).div_ceil(settings.batch_size);
     let total_steps = steps_per_epoch * settings.epochs;
+    let memory = LossMemory::beside(folder);
     if let Some(epoch) = resumed {
+        memory.restore(training.objective.as_ref(), epoch)?;
         context.resume_metrics((epoch * steps_per_epoch) as u64)?;
     }
-    let procedure = Arc::new(Procedure::new(
-        training.objective,
-        training.rule,
-        context.clone(),
-        total_steps as u64,
-        Watch::new(training.probes, &splits.validation, &device.clone().inner()),
-    ));
+    let watch = Watch::new(training.probes, &splits.validation, &device.clone().inner());
+    let procedure = Procedure::new(training.objective, training.rule, context.clone(), total_steps as u64, watch);
+    let procedure = Arc::new(procedure.remembering(memory));
     let network = training.network.fork(&device.clone().autodiff()).train();
     let trainee = Trainee::new(network, procedure.clone());
 

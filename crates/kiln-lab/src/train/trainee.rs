@@ -10,6 +10,7 @@ use burn::train::{ClassificationOutput, InferenceStep, Interrupter, TrainOutput,
 use kiln_nn::Network;
 
 use super::fit::scalar;
+use super::loss_memory::LossMemory;
 use super::{Batch, Objective, TrainingRule};
 use crate::{
     JobContext, LabError,
@@ -45,6 +46,7 @@ pub struct Procedure {
     /// Stops the training.
     pub interrupter: Interrupter,
     course: Mutex<Course>,
+    memory: Option<LossMemory>,
 }
 
 /// What changes from step to step.
@@ -65,7 +67,13 @@ impl Procedure {
         watch: Watch,
     ) -> Self {
         let course = Mutex::new(Course { watch, pending: None, failure: None });
-        Self { objective, rule, context, total_steps, interrupter: Interrupter::new(), course }
+        Self { objective, rule, context, total_steps, interrupter: Interrupter::new(), course, memory: None }
+    }
+
+    /// Keeps what the objective remembers of the training rows in the files of `memory`.
+    pub(super) fn remembering(mut self, memory: LossMemory) -> Self {
+        self.memory = Some(memory);
+        self
     }
 
     /// What stopped the training, if something did.
@@ -102,6 +110,11 @@ impl Procedure {
         let mut course = self.lock();
         let Some(moment) = course.pending.take() else { return };
         if let Err(failure) = course.watch.look(network, moment, &self.context) {
+            self.fail(&mut course, failure);
+        }
+        if let Some(memory) = self.memory.as_ref().filter(|_| moment.ends_epoch)
+            && let Err(failure) = memory.save(self.objective.as_ref(), moment.epoch as usize)
+        {
             self.fail(&mut course, failure);
         }
     }

@@ -243,4 +243,12 @@ impl ClassificationLoss for AldrKl {
     ) -> Tensor<1> {
         self.losses_in_training(logits, targets, moment).mean()
     }
+
+    fn memory(&self) -> Option<Vec<f32>> {
+        (self.mode == AldrMode::Alternating).then(|| self.remembered().temperatures().to_vec())
+    }
+
+    fn remember(&self, memory: Vec<f32>) {
+        *self.memory.lock().unwrap_or_else(PoisonError::into_inner) = AldrState::from_temperatures(memory);
+    }
 }

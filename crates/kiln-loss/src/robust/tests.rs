@@ -120,6 +120,10 @@ fn truncation_follows_the_rows() {
     let second = step(&[1, 2], &[1, 0], 2);
     assert_eq!((second[0], second[1]), (0.0, whole[2]));
     assert!((loss.kept() - 2.0 / 3.0).abs() < 1e-12);
+    // What is remembered can be carried to another loss of the same settings.
+    let again = TruncatedGceLossConfig::new().with_start(1).with_every(2).init().unwrap();
+    again.remember(loss.memory().unwrap());
+    assert_eq!((again.kept(), again.memory()), (loss.kept(), loss.memory()));
     // Nothing is decided in epoch 3; in epoch 4 row 1 comes back, because its label was right in epoch 3.
     assert_eq!(step(&[1], &[0], 3), [0.0]);
     assert!(step(&[1], &[0], 4)[0] > 0.0);

@@ -183,6 +183,21 @@ impl ClassificationLoss for TruncatedGceLoss {
     ) -> Tensor<1> {
         self.losses_in_training(logits, targets, moment).mean()
     }
+
+    /// The epoch of the last decision, then the probabilities, then what was decided.
+    fn memory(&self) -> Option<Vec<f32>> {
+        let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = memory.kept.iter().map(|kept| f32::from(*kept));
+        Some([memory.decided_in as f32].into_iter().chain(memory.latest.iter().copied()).chain(kept).collect())
+    }
+
+    fn remember(&self, memory: Vec<f32>) {
+        let Some((decided_in, rows)) = memory.split_first() else { return };
+        let (latest, kept) = rows.split_at(rows.len() / 2);
+        let kept = kept.iter().map(|kept| *kept > 0.5).collect();
+        let memory = Memory { latest: latest.to_vec(), kept, decided_in: *decided_in as usize };
+        *self.memory.lock().unwrap_or_else(PoisonError::into_inner) = memory;
+    }
 }
 
 /// `(1 - p_y^q) / q`.

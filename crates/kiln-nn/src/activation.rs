@@ -1,6 +1,7 @@
 //! Element-wise activation functions, chosen by name.
 
-use burn::tensor::{Tensor, activation};
+use burn::tensor::Tensor;
+use kiln_autodiff::{Function, Numbers, Values};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -66,17 +67,26 @@ impl Activation {
     /// - `input`: any
     /// - output: that of `input`
     pub fn forward<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
+        self.forward_in(&Values, input)
+    }
+
+    /// [`Activation::forward`] over any kind of number.
+    pub fn forward_in<N: Numbers, const D: usize>(&self, numbers: &N, input: N::T<D>) -> N::T<D> {
+        numbers.apply(&self.function(), input)
+    }
+
+    fn function(&self) -> Function {
         match self {
-            Self::Relu => activation::relu(input),
-            Self::LeakyRelu => activation::leaky_relu(input, 0.01),
-            Self::Elu => activation::elu(input, 1.0),
-            Self::Selu => activation::selu(input),
-            Self::Gelu => activation::gelu(input),
-            Self::GeluTanh => activation::gelu_approximate(input),
-            Self::Silu => activation::silu(input),
-            Self::Tanh => activation::tanh(input),
-            Self::Sigmoid => activation::sigmoid(input),
-            Self::Softplus => softplus(input),
+            Self::Relu => Function::Relu,
+            Self::LeakyRelu => Function::LeakyRelu(0.01),
+            Self::Elu => Function::Elu(1.0),
+            Self::Selu => Function::Selu,
+            Self::Gelu => Function::Gelu,
+            Self::GeluTanh => Function::GeluTanh,
+            Self::Silu => Function::Silu,
+            Self::Tanh => Function::Tanh,
+            Self::Sigmoid => Function::Sigmoid,
+            Self::Softplus => Function::Softplus,
         }
     }
 
@@ -95,12 +105,6 @@ impl Activation {
             Self::Softplus => "softplus",
         }
     }
-}
-
-/// `log(1 + exp(x))`, which neither overflows nor loses the small values.
-fn softplus<const D: usize>(input: Tensor<D>) -> Tensor<D> {
-    // `max(x, 0) + log1p(exp(-|x|))` has the slope 0 at 0 in Burn, where neither term has one; it is one half.
-    activation::softplus_with_threshold(input, 1.0, 40.0)
 }
 
 impl fmt::Display for Activation {

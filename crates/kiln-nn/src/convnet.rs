@@ -5,7 +5,8 @@ use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, Dropout, DropoutConfig, Linear, PaddingConfig2d};
 use burn::tensor::ops::MaxPoolOptions;
-use burn::tensor::{Device, Tensor, module::max_pool2d};
+use burn::tensor::{Device, Tensor};
+use kiln_autodiff::{Numbers, Values};
 
 use crate::{Activation, InputShape, NetworkError, WeightStream};
 
@@ -107,12 +108,18 @@ impl ConvNet {
     /// - `images`: `[batch_size, channels, height, width]`
     /// - output: `[batch_size, last channels]`
     pub fn features(&self, images: Tensor<4>) -> Tensor<2> {
+        self.features_in(&Values, images)
+    }
+
+    /// [`ConvNet::features`] over any kind of number.
+    pub fn features_in<N: Numbers>(&self, numbers: &N, images: N::T<4>) -> N::T<2> {
         let mut maps = images;
         for (conv, norm) in self.convs.iter().zip(&self.norms) {
-            maps = self.activation.forward(norm.forward(conv.forward(maps)));
-            maps = max_pool2d(maps, MaxPoolOptions::new([2, 2]));
+            let normalised = numbers.batch_norm(norm, numbers.conv2d(conv, maps));
+            maps = self.activation.forward_in(numbers, normalised);
+            maps = numbers.max_pool2d(maps, MaxPoolOptions::new([2, 2]));
         }
-        self.dropout.forward(maps.flatten::<3>(2, 3).mean_dim(2).squeeze_dim(2))
+        numbers.dropout(&self.dropout, mean_of_pixels(numbers, maps))
     }
 
     /// The outputs, from features.
@@ -121,7 +128,12 @@ impl ConvNet {
     /// - `features`: `[batch_size, last channels]`
     /// - output: `[batch_size, num_outputs]`
     pub fn head(&self, features: Tensor<2>) -> Tensor<2> {
-        self.head.forward(features)
+        self.head_in(&Values, features)
+    }
+
+    /// [`ConvNet::head`] over any kind of number.
+    pub fn head_in<N: Numbers>(&self, numbers: &N, features: N::T<2>) -> N::T<2> {
+        numbers.linear(&self.head, features)
     }
 
     /// `head(features(images))`.
@@ -130,11 +142,22 @@ impl ConvNet {
     /// - `images`: `[batch_size, channels, height, width]`
     /// - output: `[batch_size, num_outputs]`
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
-        self.head(self.features(images))
+        self.forward_in(&Values, images)
+    }
+
+    /// [`ConvNet::forward`] over any kind of number.
+    pub fn forward_in<N: Numbers>(&self, numbers: &N, images: N::T<4>) -> N::T<2> {
+        self.head_in(numbers, self.features_in(numbers, images))
     }
 
     /// `[channels, height, width]` of one image.
     pub fn image_shape(&self) -> [usize; 3] {
         self.image_shape
     }
+}
+
+/// Each map's mean, `[batch_size, channels]`.
+pub(crate) fn mean_of_pixels<N: Numbers>(numbers: &N, maps: N::T<4>) -> N::T<2> {
+    let pixels = numbers.flatten::<4, 3>(maps, 2, 3);
+    numbers.squeeze_dim(numbers.mean_dim(pixels, 2), 2)
 }

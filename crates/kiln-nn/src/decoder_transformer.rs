@@ -3,8 +3,8 @@
 use burn::config::Config;
 use burn::module::{Module, Param};
 use burn::nn::{Dropout, DropoutConfig, Embedding, LayerNorm, LayerNormConfig, Linear};
-use burn::tensor::module::linear;
 use burn::tensor::{Device, Int, Tensor};
+use kiln_autodiff::{Numbers, Values};
 
 use crate::self_attention::self_attention;
 use crate::{Activation, NetworkError, WeightDistribution, WeightStream};
@@ -184,12 +184,18 @@ impl DecoderTransformer {
     /// - `tokens`: `[batch_size, length]`, in `0..vocabulary_size`, `length` up to the context
     /// - output: `[batch_size, length, dimension]`
     pub fn features(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
+        self.features_in(&Values, tokens)
+    }
+
+    /// [`DecoderTransformer::features`] over any kind of number.
+    pub fn features_in<N: Numbers>(&self, numbers: &N, tokens: Tensor<2, Int>) -> N::T<3> {
         let [_, length] = tokens.dims();
         assert!(length <= self.context, "a sequence of {length} tokens exceeds the context of {}", self.context);
         let positions = Tensor::<1, Int>::arange(0..length as i64, &tokens.device()).unsqueeze();
-        let embedded = self.wte.forward(tokens) + self.wpe.forward(positions);
-        let hidden = self.h.iter().fold(self.dropout.forward(embedded), |hidden, block| block.forward(hidden));
-        self.ln_f.forward(hidden)
+        let embedded = numbers.add(numbers.embedding(&self.wte, tokens), numbers.embedding(&self.wpe, positions));
+        let embedded = numbers.dropout(&self.dropout, embedded);
+        let hidden = self.h.iter().fold(embedded, |hidden, block| block.forward_in(numbers, hidden));
+        numbers.layer_norm(&self.ln_f, hidden)
     }
 
     /// The next token's logits after each token, from features.
@@ -198,9 +204,17 @@ impl DecoderTransformer {
     /// - `features`: `[batch_size, length, dimension]`
     /// - output: `[batch_size, length, vocabulary_size]`
     pub fn head(&self, features: Tensor<3>) -> Tensor<3> {
+        self.head_in(&Values, features)
+    }
+
+    /// [`DecoderTransformer::head`] over any kind of number.
+    pub fn head_in<N: Numbers>(&self, numbers: &N, features: N::T<3>) -> N::T<3> {
         match &self.lm_head {
-            Some(head) => head.forward(features),
-            None => linear(features, self.wte.weight.val().transpose(), None),
+            Some(head) => numbers.linear(head, features),
+            None => {
+                let embedding = numbers.parameter(&self.wte.weight);
+                numbers.project(features, numbers.swap_dims(embedding, 0, 1), None)
+            }
         }
     }
 
@@ -210,7 +224,12 @@ impl DecoderTransformer {
     /// - `tokens`: `[batch_size, length]`, in `0..vocabulary_size`, `length` up to the context
     /// - output: `[batch_size, length, vocabulary_size]`
     pub fn forward(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
-        self.head(self.features(tokens))
+        self.forward_in(&Values, tokens)
+    }
+
+    /// [`DecoderTransformer::forward`] over any kind of number.
+    pub fn forward_in<N: Numbers>(&self, numbers: &N, tokens: Tensor<2, Int>) -> N::T<3> {
+        self.head_in(numbers, self.features_in(numbers, tokens))
     }
 }
 
@@ -241,10 +260,15 @@ impl DecoderBlock {
     /// # Shapes
     /// - `tokens` and output: `[batch_size, length, dimension]`
     pub fn forward(&self, tokens: Tensor<3>) -> Tensor<3> {
-        let attended = self.attn.forward(self.ln_1.forward(tokens.clone()));
-        let tokens = tokens + self.dropout.forward(attended);
-        let mapped = self.mlp.forward(self.ln_2.forward(tokens.clone()));
-        tokens + self.dropout.forward(mapped)
+        self.forward_in(&Values, tokens)
+    }
+
+    /// [`DecoderBlock::forward`] over any kind of number.
+    pub fn forward_in<N: Numbers>(&self, numbers: &N, tokens: N::T<3>) -> N::T<3> {
+        let attended = self.attn.forward_in(numbers, numbers.layer_norm(&self.ln_1, tokens.clone()));
+        let tokens = numbers.add(tokens, numbers.dropout(&self.dropout, attended));
+        let mapped = self.mlp.forward_in(numbers, numbers.layer_norm(&self.ln_2, tokens.clone()));
+        numbers.add(tokens, numbers.dropout(&self.dropout, mapped))
     }
 }
 
@@ -254,7 +278,13 @@ impl DecoderAttention {
     /// # Shapes
     /// - `tokens` and output: `[batch_size, length, dimension]`
     pub fn forward(&self, tokens: Tensor<3>) -> Tensor<3> {
-        self.c_proj.forward(self_attention(self.c_attn.forward(tokens), self.num_heads, true))
+        self.forward_in(&Values, tokens)
+    }
+
+    /// [`DecoderAttention::forward`] over any kind of number.
+    pub fn forward_in<N: Numbers>(&self, numbers: &N, tokens: N::T<3>) -> N::T<3> {
+        let qkv = self.c_attn.forward_in(numbers, tokens);
+        self.c_proj.forward_in(numbers, self_attention(numbers, qkv, self.num_heads, true))
     }
 }
 
@@ -264,7 +294,13 @@ impl DecoderMlp {
     /// # Shapes
     /// - `tokens` and output: `[batch_size, length, dimension]`
     pub fn forward(&self, tokens: Tensor<3>) -> Tensor<3> {
-        self.c_proj.forward(self.activation.forward(self.c_fc.forward(tokens)))
+        self.forward_in(&Values, tokens)
+    }
+
+    /// [`DecoderMlp::forward`] over any kind of number.
+    pub fn forward_in<N: Numbers>(&self, numbers: &N, tokens: N::T<3>) -> N::T<3> {
+        let hidden = self.activation.forward_in(numbers, self.c_fc.forward_in(numbers, tokens));
+        self.c_proj.forward_in(numbers, hidden)
     }
 }
 
@@ -282,7 +318,12 @@ impl Projection {
     /// - `input`: `[.., inputs]`
     /// - output: `[.., outputs]`
     pub fn forward<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
-        linear(input, self.weight.val(), Some(self.bias.val()))
+        self.forward_in(&Values, input)
+    }
+
+    /// [`Projection::forward`] over any kind of number.
+    pub fn forward_in<N: Numbers, const D: usize>(&self, numbers: &N, input: N::T<D>) -> N::T<D> {
+        numbers.project(input, numbers.parameter(&self.weight), Some(numbers.parameter(&self.bias)))
     }
 }
 

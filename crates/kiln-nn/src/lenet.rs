@@ -5,7 +5,8 @@ use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{Linear, PaddingConfig2d};
 use burn::tensor::ops::MaxPoolOptions;
-use burn::tensor::{Device, Tensor, module::max_pool2d};
+use burn::tensor::{Device, Tensor};
+use kiln_autodiff::{Numbers, Values};
 
 use crate::{Activation, InputShape, NetworkError, WeightStream};
 
@@ -135,10 +136,19 @@ impl LeNet {
     /// - `images`: `[batch_size, channels, height, width]`
     /// - output: `[batch_size, 84]` with the default widths
     pub fn features(&self, images: Tensor<4>) -> Tensor<2> {
-        let maps = halve(self.activation.forward(self.conv1.forward(images)));
-        let maps = halve(self.activation.forward(self.conv2.forward(maps)));
-        let hidden = self.activation.forward(self.fc1.forward(maps.flatten::<2>(1, 3)));
-        self.activation.forward(self.fc2.forward(hidden))
+        self.features_in(&Values, images)
+    }
+
+    /// [`LeNet::features`] over any kind of number.
+    pub fn features_in<N: Numbers>(&self, numbers: &N, images: N::T<4>) -> N::T<2> {
+        let mut maps = images;
+        for conv in [&self.conv1, &self.conv2] {
+            let activated = self.activation.forward_in(numbers, numbers.conv2d(conv, maps));
+            maps = numbers.max_pool2d(activated, MaxPoolOptions::new([2, 2]));
+        }
+        [&self.fc1, &self.fc2].into_iter().fold(numbers.flatten(maps, 1, 3), |hidden, layer| {
+            self.activation.forward_in(numbers, numbers.linear(layer, hidden))
+        })
     }
 
     /// The outputs, from features.
@@ -147,7 +157,12 @@ impl LeNet {
     /// - `features`: `[batch_size, 84]` with the default widths
     /// - output: `[batch_size, num_outputs]`
     pub fn head(&self, features: Tensor<2>) -> Tensor<2> {
-        self.fc3.forward(features)
+        self.head_in(&Values, features)
+    }
+
+    /// [`LeNet::head`] over any kind of number.
+    pub fn head_in<N: Numbers>(&self, numbers: &N, features: N::T<2>) -> N::T<2> {
+        numbers.linear(&self.fc3, features)
     }
 
     /// `head(features(images))`.
@@ -156,16 +171,16 @@ impl LeNet {
     /// - `images`: `[batch_size, channels, height, width]`
     /// - output: `[batch_size, num_outputs]`
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
-        self.head(self.features(images))
+        self.forward_in(&Values, images)
+    }
+
+    /// [`LeNet::forward`] over any kind of number.
+    pub fn forward_in<N: Numbers>(&self, numbers: &N, images: N::T<4>) -> N::T<2> {
+        self.head_in(numbers, self.features_in(numbers, images))
     }
 
     /// `[channels, height, width]` of one image.
     pub fn image_shape(&self) -> [usize; 3] {
         self.image_shape
     }
-}
-
-/// 2x2 max pooling.
-fn halve(maps: Tensor<4>) -> Tensor<4> {
-    max_pool2d(maps, MaxPoolOptions::new([2, 2]))
 }

@@ -13,6 +13,9 @@
 //! | [`NgramLanguageModel`] | the next word from the last few | `encoder.embedding`, `encoder.layers.N`, `head` |
 //! | [`DecoderTransformer`] | text | GPT-2's |
 //!
+//! Each forward pass is written once over `kiln_autodiff::Numbers`: `forward` evaluates it in tensors, `forward_in` in
+//! dual numbers, jets and the like, for derivatives of second order and beyond.
+//!
 //! [`Network`] is any of the classifiers behind one face that takes flat rows, and [`NetworkConfig`] describes it in
 //! a file or on a command line. [`save_safetensors`] and [`load_safetensors`] exchange weights with PyTorch.
 //!

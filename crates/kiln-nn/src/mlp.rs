@@ -5,6 +5,7 @@ use burn::module::Module;
 use burn::nn::norm::{Normalization, NormalizationConfig};
 use burn::nn::{BatchNormConfig, Dropout, DropoutConfig, LayerNormConfig, Linear};
 use burn::tensor::{Device, Tensor};
+use kiln_autodiff::{Numbers, Values};
 use serde::{Deserialize, Serialize};
 
 use crate::{Activation, NetworkError, WeightStream};
@@ -125,13 +126,18 @@ impl Mlp {
     /// - `inputs`: `[batch_size, num_inputs]`
     /// - output: `[batch_size, last hidden width]`
     pub fn features(&self, inputs: Tensor<2>) -> Tensor<2> {
+        self.features_in(&Values, inputs)
+    }
+
+    /// [`Mlp::features`] over any kind of number.
+    pub fn features_in<N: Numbers>(&self, numbers: &N, inputs: N::T<2>) -> N::T<2> {
         let mut hidden = inputs;
         for (index, layer) in self.layers.iter().enumerate() {
-            hidden = layer.forward(hidden);
+            hidden = numbers.linear(layer, hidden);
             if let Some(norm) = self.norms.get(index) {
-                hidden = norm.forward(hidden);
+                hidden = numbers.normalisation(norm, hidden);
             }
-            hidden = self.dropout.forward(self.activation.forward(hidden));
+            hidden = numbers.dropout(&self.dropout, self.activation.forward_in(numbers, hidden));
         }
         hidden
     }
@@ -142,7 +148,12 @@ impl Mlp {
     /// - `features`: `[batch_size, last hidden width]`
     /// - output: `[batch_size, num_outputs]`
     pub fn head(&self, features: Tensor<2>) -> Tensor<2> {
-        self.head.forward(features)
+        self.head_in(&Values, features)
+    }
+
+    /// [`Mlp::head`] over any kind of number.
+    pub fn head_in<N: Numbers>(&self, numbers: &N, features: N::T<2>) -> N::T<2> {
+        numbers.linear(&self.head, features)
     }
 
     /// `head(features(inputs))`.
@@ -151,6 +162,11 @@ impl Mlp {
     /// - `inputs`: `[batch_size, num_inputs]`
     /// - output: `[batch_size, num_outputs]`
     pub fn forward(&self, inputs: Tensor<2>) -> Tensor<2> {
-        self.head(self.features(inputs))
+        self.forward_in(&Values, inputs)
+    }
+
+    /// [`Mlp::forward`] over any kind of number.
+    pub fn forward_in<N: Numbers>(&self, numbers: &N, inputs: N::T<2>) -> N::T<2> {
+        self.head_in(numbers, self.features_in(numbers, inputs))
     }
 }

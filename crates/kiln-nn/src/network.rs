@@ -2,6 +2,7 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
+use kiln_autodiff::{Numbers, Values};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -258,12 +259,19 @@ impl Network {
     /// - `inputs`: `[batch_size, num_features]`, images flattened channel by channel, row by row
     /// - output: `[batch_size, feature width]`
     pub fn features(&self, inputs: Tensor<2>) -> Tensor<2> {
+        self.features_in(&Values, inputs)
+    }
+
+    /// [`Network::features`] over any kind of number.
+    pub fn features_in<N: Numbers>(&self, numbers: &N, inputs: N::T<2>) -> N::T<2> {
         match self {
-            Self::Mlp(network) => network.features(inputs),
-            Self::LeNet(network) => network.features(images(inputs, network.image_shape())),
-            Self::ConvNet(network) => network.features(images(inputs, network.image_shape())),
-            Self::ResNet(network) => network.features(images(inputs, network.image_shape())),
-            Self::VisionTransformer(network) => network.features(images(inputs, network.image_shape())),
+            Self::Mlp(network) => network.features_in(numbers, inputs),
+            Self::LeNet(network) => network.features_in(numbers, images(numbers, inputs, network.image_shape())),
+            Self::ConvNet(network) => network.features_in(numbers, images(numbers, inputs, network.image_shape())),
+            Self::ResNet(network) => network.features_in(numbers, images(numbers, inputs, network.image_shape())),
+            Self::VisionTransformer(network) => {
+                network.features_in(numbers, images(numbers, inputs, network.image_shape()))
+            }
         }
     }
 
@@ -273,12 +281,17 @@ impl Network {
     /// - `features`: `[batch_size, feature width]`
     /// - output: `[batch_size, num_outputs]`
     pub fn head(&self, features: Tensor<2>) -> Tensor<2> {
+        self.head_in(&Values, features)
+    }
+
+    /// [`Network::head`] over any kind of number.
+    pub fn head_in<N: Numbers>(&self, numbers: &N, features: N::T<2>) -> N::T<2> {
         match self {
-            Self::Mlp(network) => network.head(features),
-            Self::LeNet(network) => network.head(features),
-            Self::ConvNet(network) => network.head(features),
-            Self::ResNet(network) => network.head(features),
-            Self::VisionTransformer(network) => network.head(features),
+            Self::Mlp(network) => network.head_in(numbers, features),
+            Self::LeNet(network) => network.head_in(numbers, features),
+            Self::ConvNet(network) => network.head_in(numbers, features),
+            Self::ResNet(network) => network.head_in(numbers, features),
+            Self::VisionTransformer(network) => network.head_in(numbers, features),
         }
     }
 
@@ -288,7 +301,26 @@ impl Network {
     /// - `inputs`: `[batch_size, num_features]`
     /// - output: `[batch_size, num_outputs]`
     pub fn forward(&self, inputs: Tensor<2>) -> Tensor<2> {
-        self.head(self.features(inputs))
+        self.forward_in(&Values, inputs)
+    }
+
+    /// [`Network::forward`] over any kind of number.
+    ///
+    /// ```
+    /// use burn::tensor::{Device, Tensor};
+    /// use kiln_autodiff::Duals;
+    /// use kiln_nn::NetworkConfig;
+    ///
+    /// let device = Device::flex();
+    /// let network = NetworkConfig::mlp([16]).init_seeded(&[4], 3, 1, &device)?;
+    /// let inputs = Tensor::<2>::ones([5, 4], &device);
+    /// let duals = Duals::new();
+    /// let outputs = network.forward_in(&duals, duals.variable(inputs.clone(), inputs));
+    /// assert_eq!(duals.tangent(&outputs).dims(), [5, 3]);
+    /// # Ok::<(), kiln_nn::NetworkError>(())
+    /// ```
+    pub fn forward_in<N: Numbers>(&self, numbers: &N, inputs: N::T<2>) -> N::T<2> {
+        self.head_in(numbers, self.features_in(numbers, inputs))
     }
 
     /// Number of trainable values.
@@ -298,12 +330,12 @@ impl Network {
 }
 
 /// Flat rows as images.
-fn images(rows: Tensor<2>, [channels, height, width]: [usize; 3]) -> Tensor<4> {
-    let [batch_size, num_features] = rows.dims();
+fn images<N: Numbers>(numbers: &N, rows: N::T<2>, [channels, height, width]: [usize; 3]) -> N::T<4> {
+    let [batch_size, num_features] = numbers.dims(&rows);
     assert_eq!(
         num_features,
         channels * height * width,
         "rows of {num_features} values are not images of shape [{channels}, {height}, {width}]"
     );
-    rows.reshape([batch_size, channels, height, width])
+    numbers.reshape(rows, [batch_size, channels, height, width])
 }

@@ -4,6 +4,7 @@ use burn::config::Config;
 use burn::module::Module;
 use burn::nn::{Dropout, DropoutConfig, Embedding, Linear};
 use burn::tensor::{Device, Int, Tensor};
+use kiln_autodiff::{Numbers, Values};
 
 use crate::{Activation, NetworkError, WeightStream};
 
@@ -152,12 +153,17 @@ impl NgramEncoder {
     /// - `words`: `[batch_size, context]`, in `0..vocabulary_size`, oldest first
     /// - output: `[batch_size, feature width]`
     pub fn forward(&self, words: Tensor<2, Int>) -> Tensor<2> {
+        self.forward_in(&Values, words)
+    }
+
+    /// [`NgramEncoder::forward`] over any kind of number.
+    pub fn forward_in<N: Numbers>(&self, numbers: &N, words: Tensor<2, Int>) -> N::T<2> {
         let [_, context] = words.dims();
         assert_eq!(context, self.context, "the model sees {} words, but was given {context}", self.context);
-        let embedded = self.embedding.forward(words).flatten::<2>(1, 2);
-        self.layers
-            .iter()
-            .fold(embedded, |hidden, layer| self.dropout.forward(self.activation.forward(layer.forward(hidden))))
+        let embedded = numbers.flatten(numbers.embedding(&self.embedding, words), 1, 2);
+        self.layers.iter().fold(embedded, |hidden, layer| {
+            numbers.dropout(&self.dropout, self.activation.forward_in(numbers, numbers.linear(layer, hidden)))
+        })
     }
 
     /// Width of the features.
@@ -173,7 +179,12 @@ impl NgramLanguageModel {
     /// - `words`: `[batch_size, context]`, in `0..vocabulary_size`, oldest first
     /// - output: `[batch_size, feature width]`
     pub fn features(&self, words: Tensor<2, Int>) -> Tensor<2> {
-        self.encoder.forward(words)
+        self.features_in(&Values, words)
+    }
+
+    /// [`NgramLanguageModel::features`] over any kind of number.
+    pub fn features_in<N: Numbers>(&self, numbers: &N, words: Tensor<2, Int>) -> N::T<2> {
+        self.encoder.forward_in(numbers, words)
     }
 
     /// The next word's logits, from features.
@@ -182,7 +193,12 @@ impl NgramLanguageModel {
     /// - `features`: `[batch_size, feature width]`
     /// - output: `[batch_size, vocabulary_size]`
     pub fn head(&self, features: Tensor<2>) -> Tensor<2> {
-        self.head.forward(features)
+        self.head_in(&Values, features)
+    }
+
+    /// [`NgramLanguageModel::head`] over any kind of number.
+    pub fn head_in<N: Numbers>(&self, numbers: &N, features: N::T<2>) -> N::T<2> {
+        numbers.linear(&self.head, features)
     }
 
     /// `head(features(words))`.
@@ -191,7 +207,12 @@ impl NgramLanguageModel {
     /// - `words`: `[batch_size, context]`, in `0..vocabulary_size`, oldest first
     /// - output: `[batch_size, vocabulary_size]`
     pub fn forward(&self, words: Tensor<2, Int>) -> Tensor<2> {
-        self.head(self.features(words))
+        self.forward_in(&Values, words)
+    }
+
+    /// [`NgramLanguageModel::forward`] over any kind of number.
+    pub fn forward_in<N: Numbers>(&self, numbers: &N, words: Tensor<2, Int>) -> N::T<2> {
+        self.head_in(numbers, self.features_in(numbers, words))
     }
 }
 

@@ -5,9 +5,11 @@ use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, Linear, PaddingConfig2d};
 use burn::tensor::ops::MaxPoolOptions;
-use burn::tensor::{Device, Tensor, module::max_pool2d, s};
+use burn::tensor::{Device, Tensor, s};
+use kiln_autodiff::{Numbers, Values};
 use serde::{Deserialize, Serialize};
 
+use crate::convnet::mean_of_pixels;
 use crate::{Activation, InputShape, NetworkError, WeightDistribution, WeightStream};
 
 /// Configuration of [`ResNet`].
@@ -219,7 +221,12 @@ impl ResNet {
     /// - `images`: `[batch_size, channels, height, width]`
     /// - output: `[batch_size, 64]` for depths 6n + 2, `[batch_size, 512]` for 18 and 34
     pub fn features(&self, images: Tensor<4>) -> Tensor<2> {
-        self.feature_maps(images).flatten::<3>(2, 3).mean_dim(2).squeeze_dim(2)
+        self.features_in(&Values, images)
+    }
+
+    /// [`ResNet::features`] over any kind of number.
+    pub fn features_in<N: Numbers>(&self, numbers: &N, images: N::T<4>) -> N::T<2> {
+        mean_of_pixels(numbers, self.feature_maps_in(numbers, images))
     }
 
     /// The last stage's maps, before pooling.
@@ -228,15 +235,21 @@ impl ResNet {
     /// - `images`: `[batch_size, channels, height, width]`
     /// - output: `[batch_size, feature width, reduced height, reduced width]`
     pub fn feature_maps(&self, images: Tensor<4>) -> Tensor<4> {
-        let mut maps = self.activation.forward(self.bn1.forward(self.conv1.forward(images)));
+        self.feature_maps_in(&Values, images)
+    }
+
+    /// [`ResNet::feature_maps`] over any kind of number.
+    pub fn feature_maps_in<N: Numbers>(&self, numbers: &N, images: N::T<4>) -> N::T<4> {
+        let normalised = numbers.batch_norm(&self.bn1, numbers.conv2d(&self.conv1, images));
+        let mut maps = self.activation.forward_in(numbers, normalised);
         if self.stem == Stem::Large {
             let pooling = MaxPoolOptions::new([3, 3]).with_stride([2, 2]).with_padding([1, 1]);
-            maps = max_pool2d(maps, pooling);
+            maps = numbers.max_pool2d(maps, pooling);
         }
         [&self.layer1, &self.layer2, &self.layer3, &self.layer4]
             .into_iter()
             .flatten()
-            .fold(maps, |maps, block| block.forward(maps))
+            .fold(maps, |maps, block| block.forward_in(numbers, maps))
     }
 
     /// The outputs, from features.
@@ -245,7 +258,12 @@ impl ResNet {
     /// - `features`: `[batch_size, feature width]`
     /// - output: `[batch_size, num_outputs]`
     pub fn head(&self, features: Tensor<2>) -> Tensor<2> {
-        self.fc.forward(features)
+        self.head_in(&Values, features)
+    }
+
+    /// [`ResNet::head`] over any kind of number.
+    pub fn head_in<N: Numbers>(&self, numbers: &N, features: N::T<2>) -> N::T<2> {
+        numbers.linear(&self.fc, features)
     }
 
     /// `head(features(images))`.
@@ -254,7 +272,12 @@ impl ResNet {
     /// - `images`: `[batch_size, channels, height, width]`
     /// - output: `[batch_size, num_outputs]`
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
-        self.head(self.features(images))
+        self.forward_in(&Values, images)
+    }
+
+    /// [`ResNet::forward`] over any kind of number.
+    pub fn forward_in<N: Numbers>(&self, numbers: &N, images: N::T<4>) -> N::T<2> {
+        self.head_in(numbers, self.features_in(numbers, images))
     }
 
     /// `[channels, height, width]` of one image.
@@ -293,22 +316,30 @@ impl BasicBlock {
     /// - `maps`: `[batch_size, channels_in, height, width]`
     /// - output: `[batch_size, channels_out, ceil(height / stride), ceil(width / stride)]`
     pub fn forward(&self, maps: Tensor<4>) -> Tensor<4> {
-        let hidden = self.activation.forward(self.bn1.forward(self.conv1.forward(maps.clone())));
-        let hidden = self.bn2.forward(self.conv2.forward(hidden));
-        self.activation.forward(hidden + self.shortcut(maps))
+        self.forward_in(&Values, maps)
     }
 
-    fn shortcut(&self, maps: Tensor<4>) -> Tensor<4> {
+    /// [`BasicBlock::forward`] over any kind of number.
+    pub fn forward_in<N: Numbers>(&self, numbers: &N, maps: N::T<4>) -> N::T<4> {
+        let hidden = numbers.batch_norm(&self.bn1, numbers.conv2d(&self.conv1, maps.clone()));
+        let hidden = self.activation.forward_in(numbers, hidden);
+        let hidden = numbers.batch_norm(&self.bn2, numbers.conv2d(&self.conv2, hidden));
+        self.activation.forward_in(numbers, numbers.add(hidden, self.shortcut_in(numbers, maps)))
+    }
+
+    fn shortcut_in<N: Numbers>(&self, numbers: &N, maps: N::T<4>) -> N::T<4> {
         if let Some((convolution, norm)) = &self.downsample {
-            return norm.forward(convolution.forward(maps));
+            return numbers.batch_norm(norm, numbers.conv2d(convolution, maps));
         }
-        let maps = if self.stride == 2 { maps.slice(s![.., .., ..;2, ..;2]) } else { maps };
+        let maps = if self.stride == 2 { numbers.slice(maps, s![.., .., ..;2, ..;2]) } else { maps };
         if self.padded_channels == 0 {
             return maps;
         }
-        let [batch_size, _, height, width] = maps.dims();
-        let zeros = Tensor::zeros([batch_size, self.padded_channels, height, width], (&maps.device(), maps.dtype()));
-        Tensor::cat(vec![zeros.clone(), maps, zeros], 1)
+        let value = numbers.value(&maps);
+        let [batch_size, _, height, width] = value.dims();
+        let zeros = Tensor::zeros([batch_size, self.padded_channels, height, width], (&value.device(), value.dtype()));
+        let zeros = numbers.constant(zeros);
+        numbers.cat(vec![zeros.clone(), maps, zeros], 1)
     }
 }
 
@@ -337,7 +368,7 @@ mod tests {
         let mut weights = WeightStream::new(1, &device);
         let block = BasicBlock::new(&mut weights, [2, 4], 2, Shortcut::Padding, Activation::Relu);
         let maps = Tensor::<1, burn::tensor::Int>::arange(0..18, &device).float().reshape([1, 2, 3, 3]);
-        let shortcut = block.shortcut(maps);
+        let shortcut = block.shortcut_in(&Values, maps);
         let expected = [[
             [[0.0f32, 0.0], [0.0, 0.0]],
             [[0.0, 2.0], [6.0, 8.0]],

@@ -1,32 +1,33 @@
 //! Scaled dot-product attention over a joint projection to queries, keys and values.
 
 use burn::tensor::ops::AttentionModuleOptions;
-use burn::tensor::{Tensor, module::attention};
+use kiln_autodiff::Numbers;
 
 /// `softmax(Q K^T / sqrt(head_dim)) V` for every head, heads side by side.
 ///
 /// # Shapes
 /// - `qkv`: `[batch_size, length, 3 * dimension]`: queries, keys, values, each with its heads side by side
 /// - output: `[batch_size, length, dimension]`
-pub(crate) fn self_attention(qkv: Tensor<3>, num_heads: usize, is_causal: bool) -> Tensor<3> {
-    let [batch_size, length, joint] = qkv.dims();
+pub(crate) fn self_attention<N: Numbers>(numbers: &N, qkv: N::T<3>, num_heads: usize, is_causal: bool) -> N::T<3> {
+    let [batch_size, length, joint] = numbers.dims(&qkv);
     let dimension = joint / 3;
-    let parts: [Tensor<4>; 3] = std::array::from_fn(|part| {
-        qkv.clone()
-            .narrow(2, part * dimension, dimension)
-            .reshape([batch_size, length, num_heads, dimension / num_heads])
-            .swap_dims(1, 2)
+    let parts: [N::T<4>; 3] = std::array::from_fn(|part| {
+        let part = numbers.narrow(qkv.clone(), 2, part * dimension, dimension);
+        let heads = numbers.reshape(part, [batch_size, length, num_heads, dimension / num_heads]);
+        numbers.swap_dims(heads, 1, 2)
     });
     let [query, key, value] = parts;
     let options = AttentionModuleOptions { is_causal, ..Default::default() };
-    attention(query, key, value, None, None, options).swap_dims(1, 2).reshape([batch_size, length, dimension])
+    let heads = numbers.attention(query, key, value, options);
+    numbers.reshape(numbers.swap_dims(heads, 1, 2), [batch_size, length, dimension])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use burn::tensor::activation::softmax;
-    use burn::tensor::{Device, Distribution, Tolerance};
+    use burn::tensor::{Device, Distribution, Tensor, Tolerance};
+    use kiln_autodiff::Values;
 
     #[test]
     fn one_causal_head_is_its_formula() {
@@ -36,7 +37,7 @@ mod tests {
         let scores = part(0).matmul(part(1).transpose()) / 2f64.sqrt();
         let future = Tensor::<2>::ones([4, 4], &device).triu(1).mul_scalar(-1e9).unsqueeze();
         let expected = softmax(scores + future, 2).matmul(part(2));
-        self_attention(qkv, 1, true)
+        self_attention(&Values, qkv, 1, true)
             .into_data()
             .assert_approx_eq::<f32>(&expected.into_data(), Tolerance::absolute(1e-5));
     }
@@ -52,7 +53,7 @@ mod tests {
             softmax(scores, 2).matmul(part(2))
         };
         let expected = Tensor::cat(vec![head(0), head(1)], 2);
-        self_attention(qkv.clone(), 2, false)
+        self_attention(&Values, qkv.clone(), 2, false)
             .into_data()
             .assert_approx_eq::<f32>(&expected.into_data(), Tolerance::absolute(1e-5));
     }

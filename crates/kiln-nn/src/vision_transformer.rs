@@ -5,6 +5,7 @@ use burn::module::{Module, Param};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{Dropout, DropoutConfig, LayerNorm, LayerNormConfig, Linear};
 use burn::tensor::{Device, Tensor};
+use kiln_autodiff::{Numbers, Values};
 use serde::{Deserialize, Serialize};
 
 use crate::self_attention::self_attention;
@@ -273,10 +274,15 @@ impl VisionTransformer {
     /// - `images`: `[batch_size, channels, height, width]`
     /// - output: `[batch_size, dimension]`
     pub fn features(&self, images: Tensor<4>) -> Tensor<2> {
-        let tokens = self.tokens(images);
+        self.features_in(&Values, images)
+    }
+
+    /// [`VisionTransformer::features`] over any kind of number.
+    pub fn features_in<N: Numbers>(&self, numbers: &N, images: N::T<4>) -> N::T<2> {
+        let tokens = self.tokens_in(numbers, images);
         match &self.fc_norm {
-            Some(norm) => norm.forward(tokens.mean_dim(1).squeeze_dim::<2>(1)),
-            None => tokens.narrow(1, 0, 1).squeeze_dim(1),
+            Some(norm) => numbers.layer_norm::<2>(norm, numbers.squeeze_dim(numbers.mean_dim(tokens, 1), 1)),
+            None => numbers.squeeze_dim(numbers.narrow(tokens, 1, 0, 1), 1),
         }
     }
 
@@ -286,16 +292,26 @@ impl VisionTransformer {
     /// - `images`: `[batch_size, channels, height, width]`
     /// - output: `[batch_size, num_tokens, dimension]`
     pub fn tokens(&self, images: Tensor<4>) -> Tensor<3> {
-        let patches = self.patch_embed.proj.forward(images).flatten::<3>(2, 3).swap_dims(1, 2);
-        let [batch_size, _, dimension] = patches.dims();
+        self.tokens_in(&Values, images)
+    }
+
+    /// [`VisionTransformer::tokens`] over any kind of number.
+    pub fn tokens_in<N: Numbers>(&self, numbers: &N, images: N::T<4>) -> N::T<3> {
+        let maps = numbers.conv2d(&self.patch_embed.proj, images);
+        let patches = numbers.swap_dims(numbers.flatten::<4, 3>(maps, 2, 3), 1, 2);
+        let [batch_size, _, dimension] = numbers.dims(&patches);
         let tokens = match &self.cls_token {
-            Some(token) => Tensor::cat(vec![token.val().expand([batch_size, 1, dimension]), patches], 1),
+            Some(token) => {
+                let token = numbers.expand(numbers.parameter(token), [batch_size, 1, dimension]);
+                numbers.cat(vec![token, patches], 1)
+            }
             None => patches,
         };
-        let tokens = self.dropout.forward(tokens + self.pos_embed.val());
-        let tokens = self.blocks.iter().fold(tokens, |tokens, block| block.forward(tokens));
+        let placed = numbers.add(tokens, numbers.parameter(&self.pos_embed));
+        let tokens = numbers.dropout(&self.dropout, placed);
+        let tokens = self.blocks.iter().fold(tokens, |tokens, block| block.forward_in(numbers, tokens));
         match &self.norm {
-            Some(norm) => norm.forward(tokens),
+            Some(norm) => numbers.layer_norm(norm, tokens),
             None => tokens,
         }
     }
@@ -306,7 +322,12 @@ impl VisionTransformer {
     /// - `features`: `[batch_size, dimension]`
     /// - output: `[batch_size, num_outputs]`
     pub fn head(&self, features: Tensor<2>) -> Tensor<2> {
-        self.head.forward(features)
+        self.head_in(&Values, features)
+    }
+
+    /// [`VisionTransformer::head`] over any kind of number.
+    pub fn head_in<N: Numbers>(&self, numbers: &N, features: N::T<2>) -> N::T<2> {
+        numbers.linear(&self.head, features)
     }
 
     /// `head(features(images))`.
@@ -315,7 +336,12 @@ impl VisionTransformer {
     /// - `images`: `[batch_size, channels, height, width]`
     /// - output: `[batch_size, num_outputs]`
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
-        self.head(self.features(images))
+        self.forward_in(&Values, images)
+    }
+
+    /// [`VisionTransformer::forward`] over any kind of number.
+    pub fn forward_in<N: Numbers>(&self, numbers: &N, images: N::T<4>) -> N::T<2> {
+        self.head_in(numbers, self.features_in(numbers, images))
     }
 
     /// `[channels, height, width]` of one image.
@@ -351,10 +377,15 @@ impl EncoderBlock {
     /// # Shapes
     /// - `tokens` and output: `[batch_size, num_tokens, dimension]`
     pub fn forward(&self, tokens: Tensor<3>) -> Tensor<3> {
-        let attended = self.attn.forward(self.norm1.forward(tokens.clone()));
-        let tokens = tokens + self.dropout.forward(attended);
-        let mapped = self.mlp.forward(self.norm2.forward(tokens.clone()));
-        tokens + self.dropout.forward(mapped)
+        self.forward_in(&Values, tokens)
+    }
+
+    /// [`EncoderBlock::forward`] over any kind of number.
+    pub fn forward_in<N: Numbers>(&self, numbers: &N, tokens: N::T<3>) -> N::T<3> {
+        let attended = self.attn.forward_in(numbers, numbers.layer_norm(&self.norm1, tokens.clone()));
+        let tokens = numbers.add(tokens, numbers.dropout(&self.dropout, attended));
+        let mapped = self.mlp.forward_in(numbers, numbers.layer_norm(&self.norm2, tokens.clone()));
+        numbers.add(tokens, numbers.dropout(&self.dropout, mapped))
     }
 }
 
@@ -364,7 +395,13 @@ impl EncoderAttention {
     /// # Shapes
     /// - `tokens` and output: `[batch_size, num_tokens, dimension]`
     pub fn forward(&self, tokens: Tensor<3>) -> Tensor<3> {
-        self.proj.forward(self_attention(self.qkv.forward(tokens), self.num_heads, false))
+        self.forward_in(&Values, tokens)
+    }
+
+    /// [`EncoderAttention::forward`] over any kind of number.
+    pub fn forward_in<N: Numbers>(&self, numbers: &N, tokens: N::T<3>) -> N::T<3> {
+        let qkv = numbers.linear(&self.qkv, tokens);
+        numbers.linear(&self.proj, self_attention(numbers, qkv, self.num_heads, false))
     }
 }
 
@@ -374,7 +411,13 @@ impl EncoderMlp {
     /// # Shapes
     /// - `tokens` and output: `[batch_size, num_tokens, dimension]`
     pub fn forward(&self, tokens: Tensor<3>) -> Tensor<3> {
-        self.fc2.forward(self.activation.forward(self.fc1.forward(tokens)))
+        self.forward_in(&Values, tokens)
+    }
+
+    /// [`EncoderMlp::forward`] over any kind of number.
+    pub fn forward_in<N: Numbers>(&self, numbers: &N, tokens: N::T<3>) -> N::T<3> {
+        let hidden = self.activation.forward_in(numbers, numbers.linear(&self.fc1, tokens));
+        numbers.linear(&self.fc2, hidden)
     }
 }
 

@@ -118,7 +118,7 @@ pub enum Function {
     Tanh,
     /// `1 / (1 + exp(-x))`
     Sigmoid,
-    /// `log(1 + exp(x))`, as `max(x, 0) + log1p(exp(-|x|))`
+    /// `log(1 + exp(x))`, which neither overflows nor loses the small values
     Softplus,
     /// `exp(x)`
     Exp,

@@ -223,9 +223,10 @@ fn tanh_of_cubic<const D: usize>(t: &[Tensor<D>], inner: &[Tensor<D>; 2], cubic:
     divided(sum, k as f64)
 }
 
-/// `max(x, 0) + log1p(exp(-|x|))`, which neither overflows nor loses the small values.
+/// `log1p(exp(x))`, and `x` where the exponential would overflow.
 pub(super) fn softplus<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    activation::relu(x.clone()) + x.abs().neg().exp().log1p()
+    // `max(x, 0) + log1p(exp(-|x|))` has the slope 0 at 0 in Burn, where neither term has one; it is one half.
+    activation::softplus_with_threshold(x, 1.0, 40.0)
 }
 
 /// [`softplus`], whose derivative is the sigmoid.

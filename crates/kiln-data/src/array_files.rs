@@ -128,7 +128,7 @@ fn push_columns(
             let (path, feature) = (table.path.clone(), format!("`{name}`"));
             return Err(DataError::NonFinite { path, row: row + 1, feature, value: values[row] });
         }
-        table.columns.push(Column { name: name.clone(), cells: Cells::Numbers(values) });
+        table.columns.push(Column { name: name.clone(), cells: Cells::Numbers(values.into()) });
     }
     Ok(())
 }

@@ -1,16 +1,17 @@
 //! CSV, TSV and other delimited text, read in one pass: blocks of whole lines go to all cores, and only the numbers
 //! stay in memory.
 
+use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
 use std::path::Path;
 
 use rayon::prelude::*;
 
-use crate::delimited_block::{Block, BlockColumn, Kind, Obstacle, comma_number, parse};
+use crate::delimited_block::{Block, Kind, Obstacle, comma_number, parse};
 use crate::delimited_layout::Layout;
 use crate::error::shown;
 use crate::table::{Cells, Column, Columns, MAX_LEVELS, MISSING, Origin, Table};
-use crate::{DataError, file_bytes};
+use crate::{DataError, Numbers, file_bytes};
 
 /// How a delimited file is read; what is `None` is detected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -50,7 +51,7 @@ pub(crate) fn read_columns(path: &Path, options: DelimitedOptions, wanted: Colum
 }
 
 /// Kinds of columns that the first rows do not show.
-pub(crate) type Corrections = std::collections::BTreeMap<usize, Kind>;
+pub(crate) type Corrections = BTreeMap<usize, Kind>;
 
 struct Reader<'p> {
     path: &'p Path,
@@ -81,12 +82,12 @@ impl<'p> Reader<'p> {
         let (layout, skipped) = Layout::of(self.path, &block, self.options, self.wanted, corrections)
             .map_err(|obstacle| self.refuse(obstacle, 0, &[]))??;
         block.drain(..skipped);
-        let mut columns: Vec<Cells> = layout.kinds.iter().map(|&kind| Cells::empty(kind)).collect();
-        let mut levels: Vec<Levels> = layout.kinds.iter().map(|_| Levels::default()).collect();
-        let (mut rows, mut line) = (0, layout.header_lines);
+        let width = layout.kinds.iter().filter(|kind| kind.is_number()).count();
+        let mut numbers: Vec<f32> = Vec::new();
+        let mut texts: BTreeMap<usize, Texts> = BTreeMap::new();
+        let (mut rows, mut line, mut parsed_bytes) = (0, layout.header_lines, 0);
         let mut table = Table { origins: Vec::new(), ..Table::of_rows(self.path, 0) };
         let file: std::sync::Arc<Path> = self.path.into();
-        let mut reserved = false;
         let mut first = Some(block);
         loop {
             let mut blocks: Vec<Vec<u8>> = first.take().into_iter().collect();
@@ -101,8 +102,9 @@ impl<'p> Reader<'p> {
                 break;
             }
             let parsed: Vec<_> = blocks.par_iter().map(|block| parse(block, layout.delimiter, &layout.kinds)).collect();
-            let bytes: usize = blocks.iter().map(Vec::len).sum();
-            for block in parsed {
+            let lengths: Vec<usize> = blocks.iter().map(Vec::len).collect();
+            drop(blocks);
+            for (block, length) in parsed.into_iter().zip(lengths) {
                 match block {
                     Ok(block) => {
                         for &(row, at) in &block.jumps {
@@ -114,7 +116,16 @@ impl<'p> Reader<'p> {
                         }
                         rows += block.rows;
                         line += block.lines;
-                        self.append(block, &mut columns, &mut levels, &layout)?;
+                        parsed_bytes += length;
+                        if numbers.capacity() - numbers.len() < block.numbers.len()
+                            && let Some(rest) = self.rest(parsed_bytes)
+                        {
+                            // Room that stays empty is never touched, and so takes no memory.
+                            let expected = (rows * width) as f64 * (1.0 + 1.1 * rest);
+                            numbers.reserve_exact(expected as usize - numbers.len());
+                        }
+                        numbers.extend_from_slice(&block.numbers);
+                        self.append(block, &mut texts, &layout)?;
                     }
                     Err(Obstacle::Text(found)) => {
                         corrections.extend(found.into_iter().map(|(column, (_, cell))| {
@@ -128,28 +139,30 @@ impl<'p> Reader<'p> {
                     Err(obstacle) => return Err(self.refuse(obstacle, line, &layout.names)),
                 }
             }
-            if !reserved && let Some(size) = self.size {
-                let estimate = (rows as f64 * (size as f64 / bytes.max(1) as f64) * 1.02) as usize;
-                let read = columns.iter_mut().zip(&layout.kinds).filter(|(_, kind)| **kind != Kind::Skipped);
-                read.for_each(|(column, _)| column.reserve(estimate.saturating_sub(rows)));
-                reserved = true;
-            }
         }
         if rows == 0 {
             return Err(DataError::malformed(self.path, "", "no rows", "at least one row below the header"));
         }
         table.rows = rows;
         table.unnamed_first = layout.unnamed_first && layout.kinds[0] != Kind::Skipped;
-        for (((name, kind), cells), levels) in layout.names.into_iter().zip(layout.kinds).zip(columns).zip(levels) {
+        let mut numbers = Numbers::columns_of(numbers, width);
+        for (at, (name, kind)) in layout.names.into_iter().zip(layout.kinds).enumerate() {
+            let cells = match kind {
+                Kind::Skipped => None,
+                Kind::Text => texts.remove(&at).map(|text| Cells::sorted_text(text.codes, text.names)),
+                Kind::Number | Kind::CommaNumber => numbers.next().map(Cells::Numbers),
+            };
             match cells {
-                _ if kind == Kind::Skipped => table.not_read.push(name),
-                Cells::Text { codes, .. } => {
-                    table.columns.push(Column { name, cells: Cells::sorted_text(codes, levels.names) });
-                }
-                numbers => table.columns.push(Column { name, cells: numbers }),
+                Some(cells) => table.columns.push(Column { name, cells }),
+                None => table.not_read.push(name),
             }
         }
         Ok(Some(table))
+    }
+
+    /// How much is left to parse, as a multiple of what is; nothing where the size of the text is not known.
+    fn rest(&self, parsed: usize) -> Option<f64> {
+        Some(self.size?.saturating_sub(parsed as u64) as f64 / parsed.max(1) as f64)
     }
 
     /// The next whole lines, about [`BLOCK`] bytes of them; empty at the end.
@@ -187,35 +200,20 @@ impl<'p> Reader<'p> {
         }
     }
 
-    fn append(
-        &self,
-        block: Block,
-        columns: &mut [Cells],
-        levels: &mut [Levels],
-        layout: &Layout,
-    ) -> Result<(), DataError> {
-        for (at, column) in block.columns.into_iter().enumerate() {
-            match (column, &mut columns[at]) {
-                (BlockColumn::Numbers(values), Cells::Numbers(all)) => all.extend_from_slice(&values),
-                (BlockColumn::Text { codes, levels: names }, Cells::Text { codes: all, .. }) => {
-                    let places: Vec<u32> = names.into_iter().map(|name| levels[at].code(name)).collect();
-                    if levels[at].names.len() > MAX_LEVELS {
-                        let first = levels[at].names.first().map_or("", String::as_str);
-                        let found = format!("more than {MAX_LEVELS} different texts, such as `{first}`");
-                        let place = format!("column {}", layout.names[at]);
-                        return Err(DataError::malformed(
-                            self.path,
-                            place,
-                            found,
-                            "numbers, or a few categories; --ignore leaves a column out",
-                        ));
-                    }
-                    all.extend(
-                        codes.into_iter().map(|code| if code == MISSING { code } else { places[code as usize] }),
-                    );
-                }
-                _ => {}
+    /// Adds the text of a block.
+    fn append(&self, block: Block, texts: &mut BTreeMap<usize, Texts>, layout: &Layout) -> Result<(), DataError> {
+        for (at, text) in block.texts {
+            let all = texts.entry(at).or_default();
+            let places: Vec<u32> = text.levels.into_iter().map(|name| all.code(name)).collect();
+            if all.names.len() > MAX_LEVELS {
+                let first = all.names.first().map_or("", String::as_str);
+                let found = format!("more than {MAX_LEVELS} different texts, such as `{first}`");
+                let place = format!("column {}", layout.names[at]);
+                let expected = "numbers, or a few categories; --ignore leaves a column out";
+                return Err(DataError::malformed(self.path, place, found, expected));
             }
+            let code = |code: u32| if code == MISSING { code } else { places[code as usize] };
+            all.codes.extend(text.codes.into_iter().map(code));
         }
         Ok(())
     }
@@ -244,38 +242,23 @@ impl<'p> Reader<'p> {
     }
 }
 
-/// Different texts of a column, numbered in the order in which they came.
+/// The cells of a column of text, and its different texts numbered in the order in which they came.
 #[derive(Default)]
-struct Levels {
+struct Texts {
+    codes: Vec<u32>,
     names: Vec<String>,
-    codes: std::collections::HashMap<String, u32>,
+    known: HashMap<String, u32>,
 }
 
-impl Levels {
+impl Texts {
     fn code(&mut self, name: String) -> u32 {
-        if let Some(&code) = self.codes.get(&name) {
+        if let Some(&code) = self.known.get(&name) {
             return code;
         }
         let code = self.names.len() as u32;
         self.names.push(name.clone());
-        self.codes.insert(name, code);
+        self.known.insert(name, code);
         code
-    }
-}
-
-impl Cells {
-    fn empty(kind: Kind) -> Self {
-        match kind {
-            Kind::Number | Kind::CommaNumber | Kind::Skipped => Self::Numbers(Vec::new()),
-            Kind::Text => Self::Text { codes: Vec::new(), levels: Vec::new() },
-        }
-    }
-
-    fn reserve(&mut self, more: usize) {
-        match self {
-            Self::Numbers(values) => values.reserve_exact(more),
-            Self::Text { codes, .. } => codes.reserve_exact(more),
-        }
     }
 }
 

@@ -18,7 +18,10 @@ pub(crate) enum Kind {
 
 /// The rows of one block.
 pub(crate) struct Block {
-    pub columns: Vec<BlockColumn>,
+    /// Cells of the columns of numbers, row after row.
+    pub numbers: Vec<f32>,
+    /// The columns of text by their places among all columns.
+    pub texts: Vec<(usize, BlockText)>,
     pub rows: usize,
     /// Line ends in the block.
     pub lines: usize,
@@ -26,10 +29,17 @@ pub(crate) struct Block {
     pub jumps: Vec<(usize, usize)>,
 }
 
-pub(crate) enum BlockColumn {
-    Numbers(Vec<f32>),
-    Text { codes: Vec<u32>, levels: Vec<String> },
-    Skipped,
+/// A column of text: levels in the order in which they came.
+pub(crate) struct BlockText {
+    pub codes: Vec<u32>,
+    pub levels: Vec<String>,
+}
+
+impl Kind {
+    /// Whether the cells become numbers that are kept.
+    pub(crate) fn is_number(self) -> bool {
+        matches!(self, Self::Number | Self::CommaNumber)
+    }
 }
 
 /// Why a block could not be parsed; lines are counted from the start of the block, from 0.
@@ -168,6 +178,8 @@ pub(crate) fn parse(bytes: &[u8], delimiter: u8, kinds: &[Kind]) -> Result<Block
     // A rough count of the rows saves most of the growing.
     let expected_rows =
         bytes.iter().take(4096).filter(|&&byte| byte == b'\n').count().max(1) * (bytes.len() / 4096 + 1);
+    let width = kinds.iter().filter(|kind| kind.is_number()).count();
+    let mut numbers = Vec::with_capacity(expected_rows * width);
     let mut columns: Vec<Growing> = kinds.iter().map(|&kind| Growing::new(kind, expected_rows)).collect();
     let mut records = Records::new(bytes, delimiter);
     let mut texts = BTreeMap::new();
@@ -179,7 +191,7 @@ pub(crate) fn parse(bytes: &[u8], delimiter: u8, kinds: &[Kind]) -> Result<Block
         let mut wrong = None;
         let visited = records.next(|at, cell| {
             if let Some(column) = columns.get_mut(at) {
-                match column.push(&cell) {
+                match column.push(&cell, &mut numbers) {
                     Ok(()) => {}
                     Err(Refused::Text) => {
                         texts.entry(at).or_insert_with(|| (line, String::from_utf8_lossy(&cell).into_owned()));
@@ -208,13 +220,14 @@ pub(crate) fn parse(bytes: &[u8], delimiter: u8, kinds: &[Kind]) -> Result<Block
     if !texts.is_empty() {
         return Err(Obstacle::Text(texts));
     }
-    let columns = columns.into_iter().map(Growing::finish).collect();
-    Ok(Block { columns, rows, lines: records.line(), jumps })
+    let texts = columns.into_iter().enumerate().filter_map(|(at, column)| Some((at, column.finish()?))).collect();
+    Ok(Block { numbers, texts, rows, lines: records.line(), jumps })
 }
 
+/// A column while its block is parsed; its numbers go into the rows that all columns share.
 enum Growing {
-    Numbers(Vec<f32>),
-    CommaNumbers(Vec<f32>),
+    Numbers,
+    CommaNumbers,
     Text { codes: Vec<u32>, levels: HashMap<String, u32> },
     Skipped,
 }
@@ -227,18 +240,18 @@ enum Refused {
 impl Growing {
     fn new(kind: Kind, rows: usize) -> Self {
         match kind {
-            Kind::Number => Self::Numbers(Vec::with_capacity(rows)),
-            Kind::CommaNumber => Self::CommaNumbers(Vec::with_capacity(rows)),
+            Kind::Number => Self::Numbers,
+            Kind::CommaNumber => Self::CommaNumbers,
             Kind::Text => Self::Text { codes: Vec::with_capacity(rows), levels: HashMap::new() },
             Kind::Skipped => Self::Skipped,
         }
     }
 
     #[inline]
-    fn push(&mut self, cell: &[u8]) -> Result<(), Refused> {
+    fn push(&mut self, cell: &[u8], numbers: &mut Vec<f32>) -> Result<(), Refused> {
         match self {
-            Self::Numbers(values) => push_number(values, number(cell)),
-            Self::CommaNumbers(values) => push_number(values, comma_number(cell)),
+            Self::Numbers => push_number(numbers, number(cell)),
+            Self::CommaNumbers => push_number(numbers, comma_number(cell)),
             Self::Skipped => Ok(()),
             Self::Text { codes, levels } => {
                 let cell = cell.trim_ascii();
@@ -266,18 +279,13 @@ impl Growing {
         }
     }
 
-    fn finish(self) -> BlockColumn {
-        match self {
-            Self::Numbers(values) | Self::CommaNumbers(values) => BlockColumn::Numbers(values),
-            Self::Skipped => BlockColumn::Skipped,
-            Self::Text { codes, levels } => {
-                let mut names = vec![String::new(); levels.len()];
-                for (level, code) in levels {
-                    names[code as usize] = level;
-                }
-                BlockColumn::Text { codes, levels: names }
-            }
+    fn finish(self) -> Option<BlockText> {
+        let Self::Text { codes, levels } = self else { return None };
+        let mut names = vec![String::new(); levels.len()];
+        for (level, code) in levels {
+            names[code as usize] = level;
         }
+        Some(BlockText { codes, levels: names })
     }
 }
 

@@ -7,7 +7,7 @@ use crate::folder::row_numbers_note;
 use crate::open::{Cut, OpenOptions, Splits, check, cut};
 use crate::preprocessing::InputEncoding;
 use crate::table::Table;
-use crate::table_encoding::{encode_inputs, encode_targets, fit_inputs, fit_targets};
+use crate::table_encoding::{encode_targets, fit_inputs, fit_targets, into_inputs};
 use crate::{ArrayDataset, DataError, Preprocessing, Targets, Task};
 
 /// Opens a table, or a training table with its own validation or test table.
@@ -47,12 +47,11 @@ pub(crate) fn open(
     encoding.fit(&values, &rows.train);
     let inputs = fit_inputs(&table, &encoding, &rows.train, options)?;
     let preprocessing = Preprocessing { inputs, targets: encoding };
-    let data = encode(&table, &preprocessing, values)?;
-    drop(table);
+    let data = encode(table, &preprocessing, values)?;
     let part = |other: Option<Table>, own: &[usize]| match other {
         Some(table) => {
             let values = encode_targets(&table, &preprocessing.targets)?;
-            encode(&table, &preprocessing, values)
+            encode(table, &preprocessing, values)
         }
         None => Ok(data.select(own)),
     };
@@ -68,11 +67,11 @@ pub(crate) fn open(
     Ok(splits)
 }
 
-fn encode(table: &Table, preprocessing: &Preprocessing, targets: Targets) -> Result<ArrayDataset, DataError> {
+fn encode(table: Table, preprocessing: &Preprocessing, targets: Targets) -> Result<ArrayDataset, DataError> {
     let InputEncoding::Table { columns, .. } = &preprocessing.inputs else {
         return Err(DataError::shape("inputs", "a table", "an array, as in training"));
     };
-    let (inputs, names) = encode_inputs(table, columns)?;
-    ArrayDataset::with_feature_names(inputs, vec![names.len()], targets, names)
-        .map_err(|error| error.in_file(&table.path))
+    let path = table.path.clone();
+    let (inputs, names) = into_inputs(table, columns)?;
+    ArrayDataset::with_feature_names(inputs, vec![names.len()], targets, names).map_err(|error| error.in_file(&path))
 }

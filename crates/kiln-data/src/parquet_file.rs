@@ -232,10 +232,10 @@ fn finish(
                         expected,
                     ));
                 }
-                Cells::Numbers(values)
+                Cells::Numbers(values.into())
             }
             Raw::Bytes(values) => text_cells(&table, &column.name, &values, column.text)?,
-            Raw::None => Cells::Numbers(vec![f32::NAN; rows]),
+            Raw::None => Cells::Numbers(vec![f32::NAN; rows].into()),
         };
         table.columns.push(Column { name: column.name, cells });
     }

@@ -120,9 +120,8 @@ impl TargetEncoding {
             return;
         };
         let width = columns.len();
-        (*means, *deviations) = (0..width)
-            .map(|column| mean_and_deviation(training_rows.iter().map(|row| values[row * width + column])))
-            .unzip();
+        let value = |column: usize, row: usize| values[row * width + column];
+        (*means, *deviations) = means_and_deviations(width, training_rows, value).into_iter().unzip();
     }
 
     /// `(value - mean) / deviation` of numbers `[rows, columns]`, row after row: a good scale to train on. Classes are
@@ -158,14 +157,45 @@ impl TargetEncoding {
     }
 }
 
-/// Mean and standard deviation (divided by n) of the numbers that are there; deviation 1 where all are the same.
-pub(crate) fn mean_and_deviation(values: impl Iterator<Item = f32> + Clone) -> (f32, f32) {
-    let present = || values.clone().map(f64::from).filter(|value| !value.is_nan());
-    let count = present().count().max(1) as f64;
-    let mean = present().sum::<f64>() / count;
-    let variance = present().map(|value| (value - mean).powi(2)).sum::<f64>() / count;
-    let deviation = variance.sqrt() as f32;
-    (mean as f32, if deviation.is_finite() && deviation > 0.0 { deviation } else { 1.0 })
+/// Mean and standard deviation (divided by n) of several columns over some rows, of the numbers that are there; deviation 1
+/// where all are the same. `value` gives the number in a column and a row; it is asked row by row.
+pub(crate) fn means_and_deviations(
+    columns: usize,
+    rows: &[usize],
+    value: impl Fn(usize, usize) -> f32,
+) -> Vec<(f32, f32)> {
+    let mut counts = vec![0.0_f64; columns];
+    let mut means = vec![0.0; columns];
+    for_each_number(columns, rows, &value, |column, value| {
+        counts[column] += 1.0;
+        means[column] += value;
+    });
+    means.iter_mut().zip(&counts).for_each(|(mean, count)| *mean /= count.max(1.0));
+    let mut variances = vec![0.0; columns];
+    for_each_number(columns, rows, &value, |column, value| variances[column] += (value - means[column]).powi(2));
+    let deviation = |(variance, count): (f64, &f64)| {
+        let deviation = (variance / count.max(1.0)).sqrt() as f32;
+        if deviation.is_finite() && deviation > 0.0 { deviation } else { 1.0 }
+    };
+    let deviations = variances.into_iter().zip(&counts).map(deviation);
+    means.iter().map(|&mean| mean as f32).zip(deviations).collect()
+}
+
+/// Hands every number that is there, with its column, to `visit`.
+fn for_each_number(
+    columns: usize,
+    rows: &[usize],
+    value: &impl Fn(usize, usize) -> f32,
+    mut visit: impl FnMut(usize, f64),
+) {
+    for &row in rows {
+        for column in 0..columns {
+            let value = value(column, row);
+            if !value.is_nan() {
+                visit(column, f64::from(value));
+            }
+        }
+    }
 }
 
 impl Preprocessing {

@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::listed;
-use crate::{DataError, nearest};
+use crate::{DataError, Numbers, nearest};
 
 /// A table in memory, column after column, as CSV, Parquet and array files give it.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,7 +54,7 @@ pub struct Column {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Cells {
     /// Numbers; a missing one is NaN.
-    Numbers(Vec<f32>),
+    Numbers(Numbers),
     /// Text, each cell an index into the sorted `levels`; a missing one is [`MISSING`].
     Text {
         /// Level of each row.
@@ -196,8 +196,8 @@ impl Table {
 
     /// Whether an unnamed first column only counts the rows, from 0 or from 1.
     pub(crate) fn counts_rows(&self) -> bool {
-        let counts = |values: &[f32]| {
-            let first = values.first().copied().unwrap_or(f32::NAN);
+        let counts = |values: &Numbers| {
+            let first = values.iter().next().copied().unwrap_or(f32::NAN);
             (first == 0.0 || first == 1.0) && values.iter().enumerate().all(|(row, &value)| value == first + row as f32)
         };
         match self.columns.first() {
@@ -230,6 +230,14 @@ impl Cells {
         self.len() == 0
     }
 
+    /// The cells of a column of numbers.
+    pub(crate) fn numbers(&self) -> Option<&Numbers> {
+        match self {
+            Self::Numbers(values) => Some(values),
+            Self::Text { .. } => None,
+        }
+    }
+
     /// Text of a cell; `None` where it is missing.
     pub(crate) fn text(&self, row: usize) -> Option<std::borrow::Cow<'_, str>> {
         match self {
@@ -257,7 +265,7 @@ impl Cells {
     /// Numbers become text where the other file has text.
     fn append(&mut self, other: Self) {
         if let (Self::Numbers(values), Self::Numbers(more)) = (&mut *self, &other) {
-            values.extend_from_slice(more);
+            values.append(more);
             return;
         }
         let mut places = std::collections::HashMap::new();
@@ -294,7 +302,7 @@ mod tests {
     fn table(name: &str, numbers: &[f32]) -> Table {
         let mut table = Table::of_rows(Path::new(name), numbers.len());
         for column in ["a", "b", "c"] {
-            table.columns.push(Column { name: column.into(), cells: Cells::Numbers(numbers.to_vec()) });
+            table.columns.push(Column { name: column.into(), cells: Cells::Numbers(numbers.to_vec().into()) });
         }
         table
     }

@@ -35,6 +35,11 @@ pub(crate) fn fraction_below_one(name: &'static str, value: f64) -> Result<f64, 
     within(name, value, "at least 0 and below 1", |value| (0.0..1.0).contains(&value))
 }
 
+/// A fraction that is still below one in single precision, in which Burn keeps it: 0.99999999 is not.
+pub(crate) fn single_precision_fraction(name: &'static str, value: f64) -> Result<f32, OptimError> {
+    fraction_below_one(name, f64::from(value as f32)).map(|value| value as f32)
+}
+
 /// Accepts `(0, 1]`.
 pub(crate) fn fraction_above_zero(name: &'static str, value: f64) -> Result<f64, OptimError> {
     within(name, value, "above 0 and at most 1", |value| value > 0.0 && value <= 1.0)

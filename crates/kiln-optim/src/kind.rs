@@ -22,9 +22,9 @@ pub enum OptimizerKind {
     AdaDelta,
     /// `v = alpha v + (1 - alpha) g^2`, `theta -= lr g / (sqrt(v) + eps)`; Burn's RMSProp without momentum.
     RmsProp,
-    /// Adam over the largest second moment so far; Burn's.
+    /// Adam over the largest second moment so far; [`Adam`](crate::Adam) of this crate.
     AmsGrad,
-    /// `theta -= lr mhat / (sqrt(vhat) + eps)`; Burn's.
+    /// `theta -= lr mhat / (sqrt(vhat) + eps)`; [`Adam`](crate::Adam) of this crate.
     Adam,
     /// [`DiffGrad`](crate::DiffGrad), of this crate.
     DiffGrad,

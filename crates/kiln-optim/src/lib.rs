@@ -4,11 +4,13 @@
 //! `init`, and a [`ModuleOptimizer`](burn::optim::ModuleOptimizer) whose `step` takes the rate, the module and the gradients.
 //!
 //! - [`DiffGradConfig`]: Adam whose step shrinks where the gradient has stopped changing.
+//! - [`AdamConfig`]: Adam, AMSGrad and AdamW in one pass over the parameters.
 //! - [`AdaDeltaConfig`]: the one classical adaptive method that Burn does not have.
 //! - [`OptimizerKind`] and [`OptimizerSettings`]: the comparison set behind one type, each with its standard update.
 //! - [`functions`] and [`trace_1d`]: one-dimensional test functions, and the same optimizers on a single `f64`.
 
 mod adadelta;
+mod adam;
 mod diffgrad;
 mod error;
 mod flex_slices;
@@ -18,8 +20,10 @@ mod kind;
 mod scalar;
 mod settings;
 mod state_record;
+mod widest_vectors;
 
 pub use adadelta::{AdaDelta, AdaDeltaConfig, AdaDeltaState};
+pub use adam::{Adam, AdamConfig};
 pub use diffgrad::{
     DiffGrad, DiffGradConfig, DiffGradFriction, DiffGradState, EpsPlacement, FrictionHistogram, FrictionMonitor,
     FrictionRecord, FrictionStats, SkippedSteps, friction_stats,

@@ -1,11 +1,11 @@
 use burn::grad_clipping::GradientClippingConfig;
 use burn::optim::decay::WeightDecayConfig;
 use burn::optim::momentum::MomentumConfig;
-use burn::optim::{AdaGradConfig, AdamConfig, ModuleOptimizer, RmsPropConfig, SgdConfig};
+use burn::optim::{AdaGradConfig, ModuleOptimizer, RmsPropConfig, SgdConfig};
 use serde::{Deserialize, Serialize};
 
-use crate::hyperparameter::{fraction_below_one, non_negative, positive};
-use crate::{AdaDeltaConfig, DiffGradConfig, DiffGradFriction, EpsPlacement, OptimError, OptimizerKind};
+use crate::hyperparameter::{fraction_below_one, non_negative, positive, single_precision_fraction};
+use crate::{AdaDeltaConfig, AdamConfig, DiffGradConfig, DiffGradFriction, EpsPlacement, OptimError, OptimizerKind};
 
 /// An optimizer of the comparison set with its hyperparameters, as a user names them: `adam:beta_1=0.95`.
 ///
@@ -206,14 +206,17 @@ impl OptimizerSettings {
                 .with_weight_decay(weight_decay)
                 .with_grad_clipping(clipping)
                 .init(),
-            OptimizerKind::AmsGrad | OptimizerKind::Adam => AdamConfig::new()
-                .with_beta_1(single_precision_fraction("beta_1", self.beta_1.unwrap_or(0.9))?)
-                .with_beta_2(single_precision_fraction("beta_2", self.beta_2.unwrap_or(0.999))?)
-                .with_epsilon(epsilon(1e-8)? as f32)
-                .with_amsgrad(self.kind == OptimizerKind::AmsGrad)
-                .with_weight_decay(weight_decay)
-                .with_grad_clipping(clipping)
-                .init(),
+            OptimizerKind::AmsGrad | OptimizerKind::Adam => {
+                let defaults = AdamConfig::new();
+                AdamConfig::new()
+                    .with_beta_1(self.beta_1.unwrap_or(defaults.beta_1))
+                    .with_beta_2(self.beta_2.unwrap_or(defaults.beta_2))
+                    .with_epsilon(self.epsilon.unwrap_or(defaults.epsilon))
+                    .with_amsgrad(self.kind == OptimizerKind::AmsGrad)
+                    .with_weight_decay(weight_decay)
+                    .with_grad_clipping(clipping)
+                    .init()?
+            }
             OptimizerKind::DiffGrad => self.diffgrad(weight_decay, clipping).init()?,
         })
     }
@@ -235,11 +238,6 @@ impl OptimizerSettings {
             .with_weight_decay(weight_decay)
             .with_grad_clipping(clipping)
     }
-}
-
-/// A fraction that is still below one in single precision, in which Burn keeps it: 0.99999999 is not.
-fn single_precision_fraction(name: &'static str, value: f64) -> Result<f32, OptimError> {
-    fraction_below_one(name, f64::from(value as f32)).map(|value| value as f32)
 }
 
 /// The nearest of the names where one is near, else all of them.

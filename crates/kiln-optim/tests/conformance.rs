@@ -1,7 +1,7 @@
 //! Every optimizer of the crate in the conformance suite: one line each.
 
 use kiln_check::optimizer_suite;
-use kiln_optim::{AdaDeltaConfig, DiffGradConfig, DiffGradFriction, OptimizerKind};
+use kiln_optim::{AdaDeltaConfig, AdamConfig, DiffGradConfig, DiffGradFriction, OptimizerKind};
 
 #[test]
 fn sgdm() {
@@ -31,6 +31,13 @@ fn amsgrad() {
 #[test]
 fn adam() {
     optimizer_suite::check(0.02, || OptimizerKind::Adam.init().unwrap());
+}
+
+#[test]
+fn adamw() {
+    // A decay that leaves the quadratic's minimum where the suite looks for it.
+    let config = AdamConfig::new().with_decoupled_weight_decay(1e-4);
+    optimizer_suite::check(0.02, || config.init().unwrap());
 }
 
 #[test]

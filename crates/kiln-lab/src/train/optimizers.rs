@@ -2,8 +2,8 @@
 
 use burn::optim::decay::WeightDecayConfig;
 use burn::optim::momentum::MomentumConfig;
-use burn::optim::{AdamWConfig, LionConfig, ModuleOptimizer, SgdConfig};
-use kiln_optim::{OptimizerKind, OptimizerSettings};
+use burn::optim::{LionConfig, ModuleOptimizer, SgdConfig};
+use kiln_optim::{AdamConfig, OptimizerKind, OptimizerSettings};
 
 use super::selector::{Entry, Registry, SelectorError, SettingInfo, Settings};
 
@@ -129,12 +129,13 @@ const CLIP_NORM: SettingInfo =
     SettingInfo { key: "clip-norm", default: "none", about: "bound on the norm of each parameter's gradient, above 0" };
 
 fn adamw(settings: &Settings<'_>) -> Result<ModuleOptimizer, SelectorError> {
-    Ok(AdamWConfig::new()
-        .with_beta_1(decay(settings, "beta-1", 0.9)? as f32)
-        .with_beta_2(decay(settings, "beta-2", 0.999)? as f32)
-        .with_epsilon(non_negative(settings, "epsilon", 1e-8)?)
-        .with_weight_decay(non_negative(settings, "weight-decay", 0.01)?)
-        .init())
+    AdamConfig::new()
+        .with_beta_1(decay(settings, "beta-1", 0.9)?)
+        .with_beta_2(decay(settings, "beta-2", 0.999)?)
+        .with_epsilon(non_negative(settings, "epsilon", 1e-8)?.into())
+        .with_decoupled_weight_decay(non_negative(settings, "weight-decay", 0.01)?.into())
+        .init()
+        .map_err(|error| settings.refused(error))
 }
 
 fn sgd(settings: &Settings<'_>) -> Result<ModuleOptimizer, SelectorError> {

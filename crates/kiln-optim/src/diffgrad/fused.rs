@@ -9,9 +9,7 @@ use rayon::prelude::*;
 use super::exponential::exp;
 use super::{Coefficients, DiffGrad, DiffGradFriction, DiffGradState};
 use crate::flex_slices::FlexSlice;
-
-/// Elements that one thread updates at a time; fewer are not worth a second thread.
-const CHUNK: usize = 32 * 1024;
+use crate::widest_vectors::{CHUNK, with_widest_vectors};
 
 /// Whether [`step`] can update this parameter.
 pub(super) fn accepts<const D: usize>(tensor: &Tensor<D>, grad: &Tensor<D>, state: &DiffGradState<D>) -> bool {
@@ -258,113 +256,18 @@ fn update<const FRICTION: u8, const AMSGRAD: bool, const DECAY: bool>(
     }
 }
 
-/// Runs [`update`] compiled for the widest vectors that this machine has.
-#[allow(clippy::too_many_arguments)]
-fn run<const FRICTION: u8, const AMSGRAD: bool, const DECAY: bool>(
-    theta: &mut [f32],
-    moment_1: &mut [f32],
-    moment_2: &mut [f32],
-    max_moment_2: &mut [f32],
-    grad: &[f32],
-    previous: &[f32],
-    previous_replaced: &mut [f32],
-    scalars: &Scalars,
-) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        if is_x86_feature_detected!("avx512f") {
-            // SAFETY: the function needs nothing but the feature that was just detected.
-            return unsafe {
-                update_avx512::<FRICTION, AMSGRAD, DECAY>(
-                    theta,
-                    moment_1,
-                    moment_2,
-                    max_moment_2,
-                    grad,
-                    previous,
-                    previous_replaced,
-                    scalars,
-                )
-            };
-        }
-        if is_x86_feature_detected!("avx2") {
-            // SAFETY: the function needs nothing but the feature that was just detected.
-            return unsafe {
-                update_avx2::<FRICTION, AMSGRAD, DECAY>(
-                    theta,
-                    moment_1,
-                    moment_2,
-                    max_moment_2,
-                    grad,
-                    previous,
-                    previous_replaced,
-                    scalars,
-                )
-            };
-        }
-    }
-    update::<FRICTION, AMSGRAD, DECAY>(
-        theta,
-        moment_1,
-        moment_2,
-        max_moment_2,
-        grad,
-        previous,
-        previous_replaced,
-        scalars,
-    );
-}
-
-/// [`update`] in 512-bit vectors.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f")]
-#[allow(clippy::too_many_arguments)]
-fn update_avx512<const FRICTION: u8, const AMSGRAD: bool, const DECAY: bool>(
-    theta: &mut [f32],
-    moment_1: &mut [f32],
-    moment_2: &mut [f32],
-    max_moment_2: &mut [f32],
-    grad: &[f32],
-    previous: &[f32],
-    previous_replaced: &mut [f32],
-    scalars: &Scalars,
-) {
-    update::<FRICTION, AMSGRAD, DECAY>(
-        theta,
-        moment_1,
-        moment_2,
-        max_moment_2,
-        grad,
-        previous,
-        previous_replaced,
-        scalars,
-    );
-}
-
-/// [`update`] in 256-bit vectors.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-#[allow(clippy::too_many_arguments)]
-fn update_avx2<const FRICTION: u8, const AMSGRAD: bool, const DECAY: bool>(
-    theta: &mut [f32],
-    moment_1: &mut [f32],
-    moment_2: &mut [f32],
-    max_moment_2: &mut [f32],
-    grad: &[f32],
-    previous: &[f32],
-    previous_replaced: &mut [f32],
-    scalars: &Scalars,
-) {
-    update::<FRICTION, AMSGRAD, DECAY>(
-        theta,
-        moment_1,
-        moment_2,
-        max_moment_2,
-        grad,
-        previous,
-        previous_replaced,
-        scalars,
-    );
+with_widest_vectors! {
+    /// [`update`] in the widest vectors.
+    fn run<const FRICTION: u8, const AMSGRAD: bool, const DECAY: bool>(
+        theta: &mut [f32],
+        moment_1: &mut [f32],
+        moment_2: &mut [f32],
+        max_moment_2: &mut [f32],
+        grad: &[f32],
+        previous: &[f32],
+        previous_replaced: &mut [f32],
+        scalars: &Scalars,
+    ) => update
 }
 
 #[cfg(test)]

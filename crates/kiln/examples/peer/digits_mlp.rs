@@ -1,9 +1,10 @@
 //! Trains the network 64-256-256-10 on digits with the library alone: what `peers/train/digits_mlp.py` does.
 
 use burn::optim::momentum::MomentumConfig;
-use burn::optim::{AdamConfig, ModuleOptimizer, SgdConfig};
+use burn::optim::{ModuleOptimizer, SgdConfig};
 use burn::tensor::Device;
 use kiln::nn::{MlpConfig, NetworkConfig};
+use kiln::optim::AdamConfig;
 use serde_json::{Value, json};
 
 use crate::measure::{Bench, Outcome};
@@ -18,7 +19,7 @@ pub fn bench() -> Bench {
 fn values() -> Outcome<Value> {
     let momentum = MomentumConfig::new().with_momentum(0.9).with_dampening(0.0).with_nesterov(true);
     Ok(json!({
-        "adam": { "losses": curve(AdamConfig::new().with_epsilon(1e-8).init(), 1e-3)? },
+        "adam": { "losses": curve(AdamConfig::new().init()?, 1e-3)? },
         "sgd": { "losses": curve(SgdConfig::new().init(), 0.1)? },
         "nesterov": { "losses": curve(SgdConfig::new().with_momentum(Some(momentum)).init(), 0.05)? },
     }))

@@ -1,6 +1,5 @@
 //! Trains a LeNet-like convnet on MNIST with the library alone: what `peers/train/mnist_convnet.py` does.
 
-use burn::optim::AdamConfig;
 use burn::tensor::Device;
 use kiln::nn::{LeNetConfig, NetworkConfig};
 use serde_json::{Value, json};
@@ -24,7 +23,7 @@ fn values() -> Outcome<Value> {
     for layer in [&mut network.fc1, &mut network.fc2, &mut network.fc3] {
         weights.linear(layer);
     }
-    let adam = AdamConfig::new().with_epsilon(1e-8).init();
+    let adam = AdamConfig::new().init()?;
     let losses = loss_curve(network, |network, images| network.forward(images), [16, 1, 28, 28], 5, adam, 1e-3)?;
     Ok(json!({ "adam": { "losses": losses } }))
 }

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use burn::module::{Module, Param};
 use burn::nn::Linear;
-use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer};
+use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use kiln::data::{ArrayDataset, DataDir, OpenOptions, Splits, open, split::permutation};
 use kiln::loss::{ClassificationLoss, CrossEntropyLossConfig};
 use kiln::nn::{Network, NetworkConfig};
+use kiln::optim::AdamConfig;
 
 use crate::measure::{Outcome, clock, wave};
 
@@ -37,7 +38,7 @@ pub fn training(
 
 fn train(mut network: Network, splits: &Splits, epochs: usize, device: &Device) -> Outcome<f64> {
     let loss = CrossEntropyLossConfig::new().init()?;
-    let mut optimizer = AdamConfig::new().with_epsilon(1e-8).init();
+    let mut optimizer = AdamConfig::new().init()?;
     for epoch in 0..epochs {
         for rows in permutation(splits.train.len(), epoch as u64).chunks(BATCH_SIZE) {
             let (inputs, targets) = splits.train.batch(rows, device);

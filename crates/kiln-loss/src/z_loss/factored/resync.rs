@@ -2,12 +2,15 @@
 
 use rayon::prelude::*;
 
-use super::{BLOCK_ROWS, FactoredSphericalLayer};
+use super::FactoredSphericalLayer;
 use crate::z_loss::LayerScalar;
 use crate::z_loss::matrix::{Threads, add_scaled, multiply, rows_of, symmetrise};
 
 /// Groups of rows of `V` that are summed separately, whatever the number of threads, so that sums are reproducible.
 const GROUPS: usize = 16;
+
+/// Rows of `V` that are widened and centred together: enough for a fast product, few enough to be small beside it.
+const CENTRED_ROWS: usize = 256;
 
 impl<E: LayerScalar> FactoredSphericalLayer<E> {
     /// Computes `S = W^T W - wbar^T wbar / D` and `wbar = 1^T W` anew and returns the drift of what they replace, the
@@ -64,7 +67,7 @@ impl<E: LayerScalar> FactoredSphericalLayer<E> {
             }
             sum
         };
-        add_up(self.groups().map(sum_of).collect())
+        self.sum_over_groups(sum_of)
     }
 
     /// The Gram matrix of the rows of `V` less their mean.
@@ -72,8 +75,8 @@ impl<E: LayerScalar> FactoredSphericalLayer<E> {
         let width = self.width;
         let gram_of = |group: &[E]| {
             let mut gram = vec![0.0; width * width];
-            let mut centred = Vec::with_capacity(BLOCK_ROWS * width);
-            for block in group.chunks(BLOCK_ROWS * width) {
+            let mut centred = Vec::with_capacity(CENTRED_ROWS * width);
+            for block in group.chunks(CENTRED_ROWS * width) {
                 centred.clear();
                 for row in block.chunks_exact(width) {
                     centred.extend(row.iter().zip(mean).map(|(value, mean)| value.widen() - mean));
@@ -83,21 +86,26 @@ impl<E: LayerScalar> FactoredSphericalLayer<E> {
             }
             gram
         };
-        add_up(self.groups().map(gram_of).collect())
+        self.sum_over_groups(gram_of)
     }
 
-    /// The rows of `V` in a few groups.
-    fn groups(&self) -> rayon::slice::Chunks<'_, E> {
-        self.v.par_chunks(self.config.n_classes.div_ceil(GROUPS) * self.width)
+    /// The sum of what `part` makes of each group of rows of `V`, in their order. No more parts are in memory than there are
+    /// threads.
+    fn sum_over_groups(&self, part: impl Fn(&[E]) -> Vec<f64> + Sync) -> Vec<f64> {
+        let groups: Vec<&[E]> = self.v.chunks(self.config.n_classes.div_ceil(GROUPS) * self.width).collect();
+        let mut sum: Vec<f64> = Vec::new();
+        for some in groups.chunks(rayon::current_num_threads()) {
+            let parts: Vec<Vec<f64>> = some.par_iter().map(|group| part(group)).collect();
+            for part in parts {
+                if sum.is_empty() {
+                    sum = part;
+                } else {
+                    add_scaled(&mut sum, 1.0, &part);
+                }
+            }
+        }
+        sum
     }
-}
-
-/// The sum of vectors, in their order.
-fn add_up(parts: Vec<Vec<f64>>) -> Vec<f64> {
-    let mut parts = parts.into_iter();
-    let mut sum = parts.next().unwrap_or_default();
-    parts.for_each(|part| add_scaled(&mut sum, 1.0, &part));
-    sum
 }
 
 fn largest(values: impl Iterator<Item = f64>) -> f64 {

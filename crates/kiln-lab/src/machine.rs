@@ -1,6 +1,7 @@
 //! What a measurement was taken on.
 
 use std::path::Path;
+use std::process::{Child, Command, Stdio};
 
 /// Processor, number of cores, operating system and architecture, as in `AMD EPYC 7B13, 2 cores, linux x86_64`.
 pub fn describe() -> String {
@@ -29,16 +30,22 @@ const DECISIVE: [&str; 5] = ["crates", "data", "Cargo.toml", "Cargo.lock", "rust
 /// where these are no repository.
 pub fn commit() -> String {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let git = |arguments: &[&str]| {
+    let ask = |arguments: &[&str]| {
         // Asking must not take the lock of somebody who is committing.
-        let mut command = std::process::Command::new("git");
-        command.arg("--no-optional-locks").arg("-C").arg(&sources).args(arguments);
-        let output = command.output().ok()?;
+        let mut git = Command::new("git");
+        git.arg("--no-optional-locks").arg("-C").arg(&sources).args(arguments);
+        git.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().ok()
+    };
+    let answer = |asked: Option<Child>| {
+        let output = asked?.wait_with_output().ok()?;
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_string())
     };
-    let Some(commit) = git(&["rev-parse", "--short=12", "HEAD"]) else { return String::new() };
-    match git(&[&["status", "--porcelain", "--untracked-files=no", "--"], &DECISIVE[..]].concat()) {
-        Some(changes) if !changes.is_empty() => format!("{commit}-dirty"),
-        _ => commit,
+    // Both questions at once: a short training would notice the wait.
+    let head = ask(&["rev-parse", "--short=12", "HEAD"]);
+    let changes = ask(&[&["status", "--porcelain", "--untracked-files=no", "--"], &DECISIVE[..]].concat());
+    match (answer(head), answer(changes)) {
+        (None, _) => String::new(),
+        (Some(commit), Some(changes)) if !changes.is_empty() => format!("{commit}-dirty"),
+        (Some(commit), _) => commit,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{io::Cursor, path::Path};
 
-use image::{ImageEncoder, RgbImage, imageops};
+use image::ImageEncoder;
 use plotters::prelude::*;
 
 use super::{
@@ -12,8 +12,9 @@ use super::{
 };
 use crate::{LabError, files};
 
-/// Device pixels a logical one in a PNG: sharp on screens of high resolution.
-const PNG_DENSITY: f64 = 2.0;
+/// Device pixels of the drawing to one of the PNG, along each side: a logical pixel has two, sharp on screens of high
+/// resolution.
+const SHRINKING: usize = FINENESS as usize / 2;
 
 impl Plot {
     /// Width and height of the picture in logical pixels.
@@ -58,13 +59,11 @@ impl Plot {
             self.draw(&area)?;
             area.present().map_err(|error| error.to_string())?;
         }
-        let fine =
-            RgbImage::from_raw(fine_width, fine_height, pixels).ok_or("the picture's buffer has a wrong size")?;
-        let shrink = |length: u32| (f64::from(length) * PNG_DENSITY) as u32;
-        let small = imageops::thumbnail(&fine, shrink(width), shrink(height));
+        let small = shrunk(&pixels, fine_width as usize);
+        let shrink = |length: u32| length / SHRINKING as u32;
         let mut bytes = Cursor::new(Vec::new());
         image::codecs::png::PngEncoder::new(&mut bytes)
-            .write_image(&small, small.width(), small.height(), image::ExtendedColorType::Rgb8)
+            .write_image(&small, shrink(fine_width), shrink(fine_height), image::ExtendedColorType::Rgb8)
             .map_err(|error| error.to_string())?;
         Ok(bytes.into_inner())
     }
@@ -98,6 +97,25 @@ impl Plot {
 
 fn fine(width: u32, height: u32) -> (u32, u32) {
     ((f64::from(width) * FINENESS) as u32, (f64::from(height) * FINENESS) as u32)
+}
+
+/// Means over squares of [`SHRINKING`] by [`SHRINKING`] RGB pixels, rounded to the nearest.
+fn shrunk(pixels: &[u8], width: usize) -> Vec<u8> {
+    const SQUARE: u16 = (SHRINKING * SHRINKING) as u16;
+    let mut small = Vec::with_capacity(pixels.len() / usize::from(SQUARE));
+    let mut sums = vec![0_u16; width / SHRINKING * 3];
+    for rows in pixels.chunks_exact(width * 3 * SHRINKING) {
+        sums.fill(SQUARE / 2);
+        for row in rows.chunks_exact(width * 3) {
+            for (sum, square) in sums.chunks_exact_mut(3).zip(row.chunks_exact(3 * SHRINKING)) {
+                for pixel in square.chunks_exact(3) {
+                    sum.iter_mut().zip(pixel).for_each(|(sum, value)| *sum += u16::from(*value));
+                }
+            }
+        }
+        small.extend(sums.iter().map(|sum| (sum / SQUARE) as u8));
+    }
+    small
 }
 
 #[cfg(test)]
@@ -178,6 +196,12 @@ mod tests {
                 crate::write_whole(&folder.join(format!("{name}.svg")), svg.as_bytes()).unwrap();
             }
         }
+    }
+
+    #[test]
+    fn shrinking_takes_rounded_means_of_squares() {
+        let pixels = [0, 10, 255, 2, 10, 255, 100, 0, 0, 100, 0, 0, 1, 20, 255, 0, 20, 255, 101, 0, 1, 101, 0, 1];
+        assert_eq!(shrunk(&pixels, 4), [1, 15, 255, 101, 0, 1]);
     }
 
     #[test]

@@ -377,9 +377,14 @@ impl Run {
     pub fn plot(&self, name: &str, plot: &Plot) -> Result<(), LabError> {
         let refused = |reason| LabError::Plot { name: name.to_string(), reason };
         let at = |ending: &str| self.artifacts().join(format!("{}.{ending}", files::file_name(name)));
-        files::write_whole(&at("svg"), plot.svg().map_err(refused)?.as_bytes())?;
-        files::write_whole(&at("png"), &plot.png().map_err(refused)?)?;
-        files::write_json(&at("json"), plot)?;
+        let [svg, png, json] = ["svg", "png", "json"].map(at);
+        let lines = || {
+            files::write_whole(&svg, plot.svg().map_err(refused)?.as_bytes())?;
+            files::write_json(&json, plot)
+        };
+        let pixels = || files::write_whole(&png, &plot.png().map_err(refused)?);
+        let (lines, pixels) = rayon::join(lines, pixels);
+        lines.and(pixels)?;
         let mut drawn = self.drawn();
         if !drawn.iter().any(|known| known == name) {
             drawn.push(name.to_string());

@@ -1,44 +1,49 @@
 //! Checkpoints that are either whole or absent.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use burn::optim::OptimizerRecord;
 use burn::optim::lr_scheduler::LrSchedulerRecord;
 use burn::store::ModuleRecord;
 use burn::train::checkpoint::{Checkpoint, Checkpointer, CheckpointerError};
 
+use super::disk_queue::DiskQueue;
 use super::history::checkpointed_epochs;
 use crate::LabError;
 
-/// Saves records as `<name>-<epoch>.bpk`, each under a temporary name first, so that a killed training leaves no
-/// truncated checkpoint.
+/// Saves records as `<name>-<epoch>.bpk` while the training goes on. Burn writes each under a temporary name first, so that a
+/// killed training leaves no truncated checkpoint.
 pub(super) struct WholeFileCheckpointer {
     folder: PathBuf,
     name: &'static str,
+    queue: Arc<DiskQueue>,
 }
 
 impl WholeFileCheckpointer {
-    pub(super) fn new(folder: &Path, name: &'static str) -> Self {
-        Self { folder: folder.to_path_buf(), name }
+    pub(super) fn new(folder: &Path, name: &'static str, queue: Arc<DiskQueue>) -> Self {
+        Self { folder: folder.to_path_buf(), name, queue }
     }
 }
 
 impl<R: Checkpoint> Checkpointer<R> for WholeFileCheckpointer {
     fn save(&self, epoch: usize, record: R) -> Result<(), CheckpointerError> {
-        let unfinished = self.folder.join(format!("unfinished-{}-{epoch}.bpk", self.name));
-        record.save(unfinished.clone())?;
-        std::fs::rename(&unfinished, file(&self.folder, self.name, epoch)).map_err(CheckpointerError::IOError)
+        let path = file(&self.folder, self.name, epoch);
+        let save = {
+            let path = path.clone();
+            move || record.save(path.clone()).map_err(|error| format!("cannot write {}: {error}", path.display()))
+        };
+        self.queue.write(&path, save).map_err(CheckpointerError::Unknown)
     }
 
     fn restore(&self, epoch: usize) -> Result<R, CheckpointerError> {
+        self.queue.flush().map_err(CheckpointerError::Unknown)?;
         R::load(file(&self.folder, self.name, epoch))
     }
 
     fn delete(&self, epoch: usize) -> Result<(), CheckpointerError> {
-        match std::fs::remove_file(file(&self.folder, self.name, epoch)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(CheckpointerError::IOError(error)),
-            _ => Ok(()),
-        }
+        self.queue.remove(&file(&self.folder, self.name, epoch));
+        Ok(())
     }
 }
 

@@ -1,6 +1,6 @@
 //! The course of a training, epoch by epoch, and the strategies that read it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,6 +11,7 @@ use burn::train::metric::store::{EpochSummary, EventStoreClient, MetricsUpdate, 
 use burn::train::metric::{MetricDefinition, MetricId, NumericEntry};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::disk_queue::DiskQueue;
 use crate::{JobContext, LabError, write_whole};
 
 /// Means over one epoch.
@@ -75,14 +76,34 @@ pub(super) struct HistoryLogger {
     context: Arc<JobContext>,
     steps_per_epoch: u64,
     file: PathBuf,
+    queue: Arc<DiskQueue>,
     names: HashMap<MetricId, String>,
     running: HashMap<(Split, String), f64>,
 }
 
 impl HistoryLogger {
-    pub(super) fn new(history: History, context: Arc<JobContext>, steps_per_epoch: u64, folder: &Path) -> Self {
+    pub(super) fn new(
+        history: History,
+        context: Arc<JobContext>,
+        steps_per_epoch: u64,
+        folder: &Path,
+        queue: Arc<DiskQueue>,
+    ) -> Self {
         let file = folder.join(COURSE);
-        Self { history, context, steps_per_epoch, file, names: HashMap::new(), running: HashMap::new() }
+        Self { history, context, steps_per_epoch, file, queue, names: HashMap::new(), running: HashMap::new() }
+    }
+
+    /// Has the course of epochs written, ahead of the checkpoint of the epoch that has just ended.
+    fn record_course(&self) -> Result<(), LabError> {
+        let text = course_text(&self.history)?;
+        let path = self.file.clone();
+        let write = move || {
+            if let Err(error) = write_whole(&path, text.as_bytes()) {
+                tracing::warn!("{error}: a resumed training will not know its earlier epochs");
+            }
+            Ok(())
+        };
+        self.queue.write(&self.file, write).map_err(LabError::method)
     }
 
     fn mean(&self, split: Split, name: &str) -> f64 {
@@ -134,7 +155,7 @@ impl MetricLogger for HistoryLogger {
         self.context.metric(step, "validation/accuracy", means.validation_accuracy);
         self.history.push(means);
         self.running.clear();
-        if let Err(error) = self.context.flush_metrics().and_then(|()| write_course(&self.file, &self.history)) {
+        if let Err(error) = self.context.flush_metrics().and_then(|()| self.record_course()) {
             tracing::warn!("{error}: a resumed training will not know its earlier epochs");
         }
     }
@@ -171,13 +192,13 @@ pub(super) fn course_length(folder: &Path) -> usize {
     std::fs::read_to_string(folder.join(COURSE)).map_or(0, |text| text.lines().count())
 }
 
-fn write_course(path: &Path, history: &History) -> Result<(), LabError> {
+fn course_text(history: &History) -> Result<String, LabError> {
     let mut text = String::new();
     for epoch in history.epochs() {
         text += &serde_json::to_string(&epoch).map_err(LabError::method)?;
         text.push('\n');
     }
-    write_whole(path, text.as_bytes())
+    Ok(text)
 }
 
 const COURSE: &str = "epochs.jsonl";
@@ -186,22 +207,30 @@ const ACCURACY: &str = "Accuracy";
 
 /// Keeps the newest checkpoints and the one with the lowest validation loss.
 pub(super) struct KeepNewestAndBest {
-    pub(super) history: History,
-    pub(super) folder: PathBuf,
+    history: History,
+    /// Epochs whose checkpoints are there, or on their way.
+    kept: BTreeSet<usize>,
 }
 
 impl KeepNewestAndBest {
     const NEWEST: usize = 2;
+
+    /// Among those of this training and the ones that `folder` holds from before.
+    pub(super) fn new(history: History, folder: &Path) -> Self {
+        Self { history, kept: checkpointed_epochs(folder).into_iter().collect() }
+    }
 }
 
 impl CheckpointingStrategy for KeepNewestAndBest {
     fn checkpointing(&mut self, epoch: usize, _store: &EventStoreClient) -> Vec<CheckpointingAction> {
         let best = self.history.best().map(|means| means.epoch);
-        let stale = checkpointed_epochs(&self.folder)
-            .into_iter()
-            .filter(|kept| kept + Self::NEWEST <= epoch && Some(*kept) != best)
-            .map(CheckpointingAction::Delete);
-        std::iter::once(CheckpointingAction::Save).chain(stale).collect()
+        let stale: Vec<usize> =
+            self.kept.iter().copied().filter(|kept| kept + Self::NEWEST <= epoch && Some(*kept) != best).collect();
+        self.kept.insert(epoch);
+        stale.iter().for_each(|epoch| {
+            self.kept.remove(epoch);
+        });
+        std::iter::once(CheckpointingAction::Save).chain(stale.into_iter().map(CheckpointingAction::Delete)).collect()
     }
 }
 
@@ -252,9 +281,8 @@ mod tests {
         #[test]
         fn a_course_may_hold_anything(at in any::<Index>(), byte: u8, cut: bool, last in 0..5usize) {
             let folder = tempfile::tempdir().unwrap();
-            write_course(&folder.path().join(COURSE), &course(&[3.0, f64::NAN, 2.0])).unwrap();
             let path = folder.path().join(COURSE);
-            let mut bytes = std::fs::read(&path).unwrap();
+            let mut bytes = course_text(&course(&[3.0, f64::NAN, 2.0])).unwrap().into_bytes();
             let at = at.index(bytes.len());
             if cut {
                 bytes.truncate(at);

@@ -2,6 +2,7 @@
 
 mod checkpoint;
 mod config;
+mod disk_queue;
 mod evaluation;
 mod fit;
 mod history;

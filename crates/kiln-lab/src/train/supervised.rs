@@ -12,6 +12,7 @@ use kiln_data::Splits;
 use kiln_nn::Network;
 
 use super::checkpoint::{RECORDS, WholeFileCheckpointer, network_file, network_record, newest_whole_epoch};
+use super::disk_queue::DiskQueue;
 use super::history::{HistoryLogger, KeepNewestAndBest, Patience, course_length, recorded_epochs};
 use super::loss_memory::LossMemory;
 use super::renderer::SilentRenderer;
@@ -84,19 +85,26 @@ pub fn train(
         epoch >= settings.epochs || training.patience.is_some_and(|patience| exhausted(&history, epoch, patience))
     });
     if !finished {
+        let queue = Arc::new(DiskQueue::new());
         let (train, validation) = loaders(splits, &settings, resumed.unwrap_or(0) + 1, &device);
         let mut supervised = SupervisedTraining::new(folder, train, validation)
             .metrics((LossMetric::new(), AccuracyMetric::new()))
-            .with_metric_logger(HistoryLogger::new(history.clone(), context, steps_per_epoch as u64, folder))
+            .with_metric_logger(HistoryLogger::new(
+                history.clone(),
+                context,
+                steps_per_epoch as u64,
+                folder,
+                queue.clone(),
+            ))
             .with_application_logger(None)
             .with_interrupter(procedure.interrupter.clone())
             .renderer(Box::new(SilentRenderer))
             .with_custom_checkpointers(
-                WholeFileCheckpointer::new(folder, RECORDS[0]),
-                WholeFileCheckpointer::new(folder, RECORDS[1]),
-                WholeFileCheckpointer::new(folder, RECORDS[2]),
+                WholeFileCheckpointer::new(folder, RECORDS[0], queue.clone()),
+                WholeFileCheckpointer::new(folder, RECORDS[1], queue.clone()),
+                WholeFileCheckpointer::new(folder, RECORDS[2], queue.clone()),
             )
-            .with_checkpointing_strategy(KeepNewestAndBest { history: history.clone(), folder: folder.to_path_buf() })
+            .with_checkpointing_strategy(KeepNewestAndBest::new(history.clone(), folder))
             .with_training_strategy(training.strategy.into())
             .num_epochs(settings.epochs);
         if let Some(patience) = training.patience {
@@ -107,12 +115,14 @@ pub fn train(
         }
         let scheduler = settings.schedule.scheduler(settings.learning_rate, total_steps);
         let result = supervised.launch(Learner::new(trainee.clone(), training.optimizer, scheduler));
+        let written = queue.flush();
         if let Some(failure) = procedure.take_failure() {
             return Err(with_checkpoint(failure, &history, folder));
         }
         if let Some(error) = result.error {
             return Err(LabError::method(error.to_string()));
         }
+        written.map_err(LabError::method)?;
     }
     let best =
         history.best().ok_or_else(|| LabError::Refused("no epoch was trained: set epochs to at least 1".into()))?;

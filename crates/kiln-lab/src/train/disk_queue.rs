@@ -1,0 +1,227 @@
+//! Files of a training that are written while it goes on.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+/// Work on the disk, with the reason where it fails.
+type Work = Box<dyn FnOnce() -> Result<(), String> + Send>;
+
+/// Does work on files in the order in which it was given, on a thread of its own.
+///
+/// A training whose epochs are faster than the disk would wait for it at every epoch, and most of what it waits for is
+/// replaced or deleted a moment later. Here a file that is given again before it was written is written once, and a file
+/// that is removed before it was written never is.
+pub(super) struct DiskQueue {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: VecDeque<Job>,
+    working: bool,
+    closed: bool,
+    /// The first failure.
+    failure: Option<String>,
+}
+
+struct Job {
+    path: PathBuf,
+    writes: bool,
+    work: Work,
+}
+
+impl DiskQueue {
+    /// Jobs that may wait; what they hold is in memory.
+    const MOST_WAITING: usize = 16;
+
+    pub(super) fn new() -> Self {
+        let shared = Arc::new(Shared::default());
+        let thread = std::thread::spawn({
+            let shared = shared.clone();
+            move || shared.work()
+        });
+        Self { shared, thread: Some(thread) }
+    }
+
+    /// Writes the file at `path` by `write`, in place of what waits to be written there.
+    ///
+    /// # Errors
+    /// What went wrong with an earlier file.
+    pub(super) fn write(
+        &self,
+        path: &Path,
+        write: impl FnOnce() -> Result<(), String> + Send + 'static,
+    ) -> Result<(), String> {
+        let mut state = self.shared.lock();
+        if let Some(failure) = &state.failure {
+            return Err(failure.clone());
+        }
+        let job = Job { path: path.to_path_buf(), writes: true, work: Box::new(write) };
+        match state.waiting.iter_mut().find(|waiting| waiting.writes && waiting.path == path) {
+            Some(waiting) => *waiting = job,
+            None => {
+                state = self.shared.wait_while(state, |state| state.waiting.len() >= Self::MOST_WAITING);
+                state.waiting.push_back(job);
+            }
+        }
+        self.shared.changed.notify_all();
+        Ok(())
+    }
+
+    /// Removes the file at `path`, or sees to it that it is not written.
+    pub(super) fn remove(&self, path: &Path) {
+        let mut state = self.shared.lock();
+        if let Some(at) = state.waiting.iter().position(|waiting| waiting.writes && waiting.path == path) {
+            state.waiting.remove(at);
+        } else {
+            let removed = path.to_path_buf();
+            let work = move || match std::fs::remove_file(&removed) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    Err(format!("cannot remove {}: {error}", removed.display()))
+                }
+                _ => Ok(()),
+            };
+            state.waiting.push_back(Job { path: path.to_path_buf(), writes: false, work: Box::new(work) });
+        }
+        self.shared.changed.notify_all();
+    }
+
+    /// Waits until everything is done.
+    ///
+    /// # Errors
+    /// What went wrong with a file.
+    pub(super) fn flush(&self) -> Result<(), String> {
+        let state = self.shared.lock();
+        let state = self.shared.wait_while(state, |state| state.working || !state.waiting.is_empty());
+        state.failure.clone().map_or(Ok(()), Err)
+    }
+}
+
+impl Drop for DiskQueue {
+    fn drop(&mut self) {
+        self.shared.lock().closed = true;
+        self.shared.changed.notify_all();
+        if let Some(thread) = self.thread.take() {
+            // A panic was shown by the hook; there is nobody left to tell.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Shared {
+    /// Takes one job after the other until the queue is closed and empty.
+    fn work(&self) {
+        loop {
+            let mut state = self.wait_while(self.lock(), |state| state.waiting.is_empty() && !state.closed);
+            let Some(job) = state.waiting.pop_front() else { return };
+            state.working = true;
+            drop(state);
+            let outcome = (job.work)();
+            let mut state = self.lock();
+            state.working = false;
+            if let Err(failure) = outcome {
+                state.failure.get_or_insert(failure);
+            }
+            self.changed.notify_all();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait_while<'a>(
+        &self,
+        state: MutexGuard<'a, State>,
+        condition: impl FnMut(&mut State) -> bool,
+    ) -> MutexGuard<'a, State> {
+        self.changed.wait_while(state, condition).unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
+    /// A queue whose thread is held until the returned sender speaks.
+    fn held() -> (DiskQueue, Sender<()>) {
+        let queue = DiskQueue::new();
+        let ((started, has_started), (release, released)) = (channel(), channel::<()>());
+        queue.write(Path::new("held"), move || {
+            started.send(()).unwrap();
+            released.recv().map_err(|error| error.to_string())
+        })
+        .unwrap();
+        has_started.recv().unwrap();
+        (queue, release)
+    }
+
+    fn note(queue: &DiskQueue, notes: &Sender<&'static str>, path: &str, what: &'static str) {
+        let notes = notes.clone();
+        queue.write(Path::new(path), move || notes.send(what).map_err(|error| error.to_string())).unwrap();
+    }
+
+    fn all(notes: Receiver<&'static str>) -> Vec<&'static str> {
+        notes.try_iter().collect()
+    }
+
+    #[test]
+    fn a_file_is_written_once_where_it_was_first_asked_for() {
+        let (queue, release) = held();
+        let (notes, noted) = channel();
+        note(&queue, &notes, "course", "one epoch");
+        note(&queue, &notes, "model-1", "model 1");
+        note(&queue, &notes, "course", "two epochs");
+        note(&queue, &notes, "model-2", "model 2");
+        queue.remove(Path::new("model-1"));
+        release.send(()).unwrap();
+        queue.flush().unwrap();
+        assert_eq!(all(noted), ["two epochs", "model 2"]);
+    }
+
+    #[test]
+    fn a_file_is_removed_after_it_was_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model-1");
+        let queue = DiskQueue::new();
+        let file = path.clone();
+        queue.write(&path, move || std::fs::write(file, b"1").map_err(|error| error.to_string())).unwrap();
+        queue.flush().unwrap();
+        assert!(path.is_file());
+        queue.remove(&path);
+        queue.remove(&path);
+        queue.flush().unwrap();
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn everything_is_written_before_the_queue_goes() {
+        let (queue, release) = held();
+        let (notes, noted) = channel();
+        note(&queue, &notes, "a", "a");
+        note(&queue, &notes, "b", "b");
+        release.send(()).unwrap();
+        drop(queue);
+        assert_eq!(all(noted), ["a", "b"]);
+    }
+
+    #[test]
+    fn the_first_failure_is_told_to_everybody_who_comes_later() {
+        let (queue, release) = held();
+        queue.write(Path::new("a"), || Err("the disk is full".into())).unwrap();
+        queue.write(Path::new("b"), || Err("the disk is gone".into())).unwrap();
+        release.send(()).unwrap();
+        assert_eq!(queue.flush().unwrap_err(), "the disk is full");
+        assert_eq!(queue.write(Path::new("c"), || Ok(())).unwrap_err(), "the disk is full");
+    }
+}

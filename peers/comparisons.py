@@ -111,6 +111,9 @@ def diffgrad():
             yield Comparison(
                 f"diffGrad, {shape} / torch Adam {kind}", ours, Script("optim/diffgrad.py", f"adam-{kind}-{tensors}")
             )
+        adam = Example("optim/diffgrad", f"adam-{tensors}")
+        yield Comparison(f"Adam, {shape} / Burn Adam", adam, Example("optim/diffgrad", f"burn-adam-{tensors}"))
+        yield Comparison(f"Adam, {shape} / torch Adam fused", adam, Script("optim/diffgrad.py", f"adam-fused-{tensors}"))
 
 
 def csv_reading():

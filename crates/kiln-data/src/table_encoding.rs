@@ -90,9 +90,8 @@ pub(crate) fn fit_inputs(
     let numbers: Vec<&Numbers> = features.iter().filter_map(|column| column.cells.numbers()).collect();
     // Columns that lie in the same rows are read together.
     let together = numbers.len().div_ceil(rayon::current_num_threads()).max(1);
-    let fit = |columns: &[&Numbers]| {
-        means_and_deviations(columns.len(), training_rows, |column, row| columns[column][row])
-    };
+    let fit =
+        |columns: &[&Numbers]| means_and_deviations(columns.len(), training_rows, |column, row| columns[column][row]);
     let fitted: Vec<Vec<(f32, f32)>> = numbers.par_chunks(together).map(fit).collect();
     let mut fitted = fitted.into_iter().flatten();
     let columns = features.iter().map(|column| match &column.cells {

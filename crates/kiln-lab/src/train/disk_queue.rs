@@ -157,11 +157,12 @@ mod tests {
     fn held() -> (DiskQueue, Sender<()>) {
         let queue = DiskQueue::new();
         let ((started, has_started), (release, released)) = (channel(), channel::<()>());
-        queue.write(Path::new("held"), move || {
-            started.send(()).unwrap();
-            released.recv().map_err(|error| error.to_string())
-        })
-        .unwrap();
+        queue
+            .write(Path::new("held"), move || {
+                started.send(()).unwrap();
+                released.recv().map_err(|error| error.to_string())
+            })
+            .unwrap();
         has_started.recv().unwrap();
         (queue, release)
     }

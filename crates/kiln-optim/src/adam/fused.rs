@@ -26,8 +26,7 @@ pub(super) fn step<const D: usize>(
     grad: Tensor<D>,
     state: Option<AdaptiveMomentumState<D>>,
 ) -> (Tensor<D>, AdaptiveMomentumState<D>) {
-    let state =
-        state.unwrap_or_else(|| AdaptiveMomentumState::new(0, tensor.zeros_like(), tensor.zeros_like()));
+    let state = state.unwrap_or_else(|| AdaptiveMomentumState::new(0, tensor.zeros_like(), tensor.zeros_like()));
     let time = state.time.saturating_add(1);
     let (largest, unused_largest) = match state.max_moment_2 {
         None if optimizer.amsgrad => (Some(tensor.zeros_like()), None),

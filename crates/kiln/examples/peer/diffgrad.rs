@@ -1,4 +1,4 @@
-//! One step of diffGrad, and of Burn's Adam, over 10 million parameters: what `peers/optim/diffgrad.py` does.
+//! One step of diffGrad, of our Adam and of Burn's, over 10 million parameters: what `peers/optim/diffgrad.py` does.
 
 use burn::module::{Module, Param};
 use burn::optim::decay::WeightDecayConfig;
@@ -23,6 +23,7 @@ pub fn bench() -> Bench {
     for tensors in [1, 200] {
         bench = bench
             .case(format!("diffgrad-{tensors}"), 1, move || Ok(step(DiffGradConfig::new().init()?, tensors)))
+            .case(format!("adam-{tensors}"), 1, move || Ok(step(kiln::optim::AdamConfig::new().init()?, tensors)))
             .case(format!("burn-adam-{tensors}"), 1, move || {
                 Ok(step(AdamConfig::new().with_epsilon(1e-8).init(), tensors))
             });

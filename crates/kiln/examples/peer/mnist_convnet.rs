@@ -2,6 +2,7 @@
 
 use burn::tensor::Device;
 use kiln::nn::{LeNetConfig, NetworkConfig};
+use kiln::optim::AdamConfig;
 use serde_json::{Value, json};
 
 use crate::measure::{Bench, Outcome};

@@ -219,8 +219,10 @@ pub(crate) fn cut(
         let take = |chosen: Vec<usize>| chosen.into_iter().map(|at| rows[at]).collect::<Vec<usize>>();
         (take(kept), take(held))
     };
-    let all: Vec<usize> = (0..rows).collect();
-    let (train, test) = if has_test { (all, Vec::new()) } else { hold_back(&all, options.split.test, 0) };
+    let (train, test) = {
+        let all: Vec<usize> = (0..rows).collect();
+        if has_test { (all, Vec::new()) } else { hold_back(&all, options.split.test, 0) }
+    };
     let (mut train, validation) =
         if has_validation { (train, Vec::new()) } else { hold_back(&train, options.split.validation, 1) };
     if let Some(most) = options.max_train.filter(|&most| most < train.len()) {

@@ -78,11 +78,13 @@ pub fn random(n: usize, fraction: f64, seed: u64) -> Held {
 /// rows to one class does not change the draw of another.
 pub fn stratified(labels: &[u32], fraction: f64, seed: u64) -> Held {
     let classes = labels.iter().max().map_or(0, |&largest| largest as usize + 1);
-    let mut members = vec![Vec::new(); classes];
+    let mut sizes = vec![0; classes];
+    labels.iter().for_each(|&label| sizes[label as usize] += 1);
+    let mut members: Vec<Vec<usize>> = sizes.into_iter().map(Vec::with_capacity).collect();
     for (row, &label) in labels.iter().enumerate() {
         members[label as usize].push(row);
     }
-    let mut held = Vec::new();
+    let mut held = Vec::with_capacity(members.iter().map(|rows| share(rows.len(), fraction)).sum());
     for (class, rows) in members.iter_mut().enumerate() {
         let mut generator = ChaCha8Rng::seed_from_u64(seed);
         generator.set_stream(class as u64 + 1);
@@ -107,7 +109,10 @@ fn divide(n: usize, chosen: &[usize]) -> Held {
     for &row in chosen {
         is_held[row] = true;
     }
-    let (held, kept) = (0..n).partition(|&row| is_held[row]);
+    // The lists of a large set are long: they get the room that they need, not twice as much.
+    let mut held = Vec::with_capacity(chosen.len());
+    let mut kept = Vec::with_capacity(n - chosen.len());
+    (0..n).for_each(|row| if is_held[row] { held.push(row) } else { kept.push(row) });
     Held { kept, held }
 }
 

@@ -1,19 +1,23 @@
 //! What an objective remembers of the training rows, beside the checkpoints of its epoch.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::Objective;
+use super::disk_queue::DiskQueue;
 use crate::{LabError, files::write_whole};
 
 /// Files `memory-<epoch>.f32` in a training's folder: single-precision numbers, little-endian, one after the other.
 pub(super) struct LossMemory {
     folder: PathBuf,
+    /// Through which the checkpoints are written.
+    checkpoints: Arc<DiskQueue>,
 }
 
 impl LossMemory {
-    /// Of the training in `folder`.
-    pub(super) fn beside(folder: &Path) -> Self {
-        Self { folder: folder.to_path_buf() }
+    /// Of the training in `folder`, whose checkpoints are written through `checkpoints`.
+    pub(super) fn beside(folder: &Path, checkpoints: Arc<DiskQueue>) -> Self {
+        Self { folder: folder.to_path_buf(), checkpoints }
     }
 
     /// Writes what the objective remembers at the end of an epoch. The epoch before is kept too: its checkpoint is the one
@@ -23,6 +27,8 @@ impl LossMemory {
     /// [`LabError::Io`] when the file cannot be written.
     pub(super) fn save(&self, objective: &dyn Objective, epoch: usize) -> Result<(), LabError> {
         let Some(memory) = objective.memory() else { return Ok(()) };
+        // The checkpoint of the epoch before has to be on the disk when what belongs to an older one goes.
+        self.checkpoints.flush().map_err(LabError::method)?;
         let bytes: Vec<u8> = memory.iter().flat_map(|value| value.to_le_bytes()).collect();
         write_whole(&self.file(epoch), &bytes)?;
         if let Some(old) = epoch.checked_sub(2) {

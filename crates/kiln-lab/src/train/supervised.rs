@@ -70,7 +70,8 @@ pub fn train(
     let device = training.strategy.main_device().clone();
     let steps_per_epoch = splits.train.len().div_ceil(workers(&training.strategy)).div_ceil(settings.batch_size);
     let total_steps = steps_per_epoch * settings.epochs;
-    let memory = LossMemory::beside(folder);
+    let queue = Arc::new(DiskQueue::new());
+    let memory = LossMemory::beside(folder, queue.clone());
     if let Some(epoch) = resumed {
         memory.restore(training.objective.as_ref(), epoch)?;
         context.resume_metrics((epoch * steps_per_epoch) as u64)?;
@@ -85,7 +86,6 @@ pub fn train(
         epoch >= settings.epochs || training.patience.is_some_and(|patience| exhausted(&history, epoch, patience))
     });
     if !finished {
-        let queue = Arc::new(DiskQueue::new());
         let (train, validation) = loaders(splits, &settings, resumed.unwrap_or(0) + 1, &device);
         let mut supervised = SupervisedTraining::new(folder, train, validation)
             .metrics((LossMetric::new(), AccuracyMetric::new()))

@@ -138,12 +138,11 @@ pub(crate) fn into_inputs(table: Table, columns: &[ColumnEncoder]) -> Result<(Ve
     Ok((encode_in_place(values, stride, &features), names))
 }
 
-/// A column that stands for the rows of all features, and each feature's place in a row, where all features are numbers
-/// of the same rows, from left to right.
-fn side_by_side(
-    table: &Table,
-    columns: &[ColumnEncoder],
-) -> Result<Option<(Numbers, Vec<(usize, NumberCode)>)>, DataError> {
+/// A column that stands for the rows of all features, and each feature's place in a row.
+type SharedRows = (Numbers, Vec<(usize, NumberCode)>);
+
+/// The rows that all features share, where all of them are numbers of the same rows, from left to right.
+fn side_by_side(table: &Table, columns: &[ColumnEncoder]) -> Result<Option<SharedRows>, DataError> {
     let sources: Vec<Source<'_>> =
         columns.iter().map(|encoder| Source::new(table, encoder)).collect::<Result<_, _>>()?;
     let number = |source: &Source<'_>| match source {

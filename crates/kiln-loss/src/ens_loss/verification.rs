@@ -39,7 +39,7 @@ pub fn check_calibration(margins: &[f64], derivatives: &[f64]) -> Vec<Violation>
         if let Some(lower) = worst.filter(|&lower| derivatives[lower] > derivatives[at]) {
             violations.push(Violation::NotConvex { lower, upper: at });
         }
-        if margins[at] <= 0.0 && !(derivatives[at] < 0.0) {
+        if margins[at] <= 0.0 && (derivatives[at] >= 0.0 || derivatives[at].is_nan()) {
             violations.push(Violation::NotCalibrated { at });
         }
     }

@@ -101,6 +101,35 @@ def z_loss():
         )
 
 
+def ldr():
+    for size in ("128x1000", "256x1000", "1024x10"):
+        for name in ("ldr-kl", "ldr-k", "aldr", "focal", "weston-watkins", "robust-log"):
+            ours = Example("loss/ldr", f"{name}-{size}")
+            yield Comparison(f"{name} {size} / torch expression", ours, Script("loss/ldr.py", f"{name}-{size}"), bound=0.7)
+        yield Comparison(
+            f"ldr-kl {size} / torch cross_entropy",
+            Example("loss/ldr", f"ldr-kl-{size}"),
+            Script("loss/ldr.py", f"cross-entropy-{size}"),
+            bound=1.3,
+        )
+        yield Comparison(
+            f"exact aldr {size} / our cross-entropy",
+            Example("loss/ldr", f"aldr-exact-{size}"),
+            Example("loss/ldr", f"cross-entropy-{size}"),
+            bound=6.0,
+        )
+
+
+def ens_loss():
+    for size in ("128", "1024"):
+        ours = Example("loss/ens_loss", f"ens-{size}")
+        yield Comparison(f"EnsLoss, {size} scores / torch EnsLoss", ours, Script("loss/ens_loss.py", f"ens-{size}"), bound=0.7)
+        yield Comparison(f"EnsLoss, {size} scores / torch BCE", ours, Script("loss/ens_loss.py", f"bce-{size}"))
+    ours = Example("loss/ens_loss", "step-ens")
+    yield Comparison("training step with EnsLoss / with BCE", ours, Example("loss/ens_loss", "step-bce"), bound=1.03)
+    yield Comparison("training step with EnsLoss / torch", ours, Script("loss/ens_loss.py", "step-ens"))
+
+
 def diffgrad():
     for tensors in (1, 200):
         ours = Example("optim/diffgrad", f"diffgrad-{tensors}")
@@ -163,12 +192,17 @@ def autodiff():
 
 CSV = Path(tempfile.gettempdir()) / "kiln-peer-1000000x20.csv"
 
-COMPARISONS = [*comp_sum(), *z_loss(), *diffgrad(), *csv_reading(), *training(), *autodiff()]
+COMPARISONS = [
+    *comp_sum(), *z_loss(), *ldr(), *ens_loss(), *diffgrad(), *csv_reading(), *training(), *autodiff(),
+]  # fmt: skip
 
 #: Scripts whose `--values` ours are held against, with the largest relative difference.
 VALUES = {
     "loss/comp_sum": 1e-9,
     "loss/z_loss": 1e-9,
+    "loss/ldr": 1e-9,
+    # Draws are given in single precision.
+    "loss/ens_loss": 1e-6,
     "optim/diffgrad": 1e-6,
     "train/digits_mlp": 1e-6,
     "train/mnist_convnet": 1e-6,

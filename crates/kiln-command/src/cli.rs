@@ -6,7 +6,8 @@ use clap::{Parser, Subcommand};
 use kiln_data::DataDir;
 
 use crate::commands::{
-    compare, completions, data, evaluate, list, predict, reference, report, reproduce, resume, runs, show, train,
+    compare, completions, data, evaluate, list, noisy_labels, predict, reference, report, reproduce, resume, runs,
+    show, train,
 };
 use crate::failure::CommandResult;
 
@@ -64,6 +65,8 @@ enum Command {
     Evaluate(evaluate::EvaluateArgs),
     /// Compare losses and optimizers under one budget
     Compare(compare::CompareArgs),
+    /// List the rows of a data set whose labels look wrong
+    NoisyLabels(noisy_labels::NoisyLabelsArgs),
     /// Print the completion script of a shell
     Completions(completions::CompletionsArgs),
     /// Print the book's page of commands
@@ -87,6 +90,7 @@ impl Cli {
             Command::Predict(args) => predict::run(args, global),
             Command::Evaluate(args) => evaluate::run(args, global),
             Command::Compare(args) => compare::run(args, global),
+            Command::NoisyLabels(args) => noisy_labels::run(args, global),
             Command::Completions(args) => completions::run(args),
             Command::Reference => reference::run(),
         }

@@ -64,7 +64,8 @@ pub mod prelude {
     pub use kiln_data::{ArrayDataset, DataDir, DataError, OpenOptions, Splits, Targets, open};
     #[cfg(feature = "loss")]
     pub use kiln_loss::{
-        ClassificationLoss, FactoredSphericalConfig, LossError, Reduction, ZLoss, ZLossConfig,
+        ClassificationLoss, FactoredSphericalConfig, LossError, ReducedLoss, ReducedLossConfig, Reduction, ZLoss,
+        ZLossConfig,
         comp_sum::{CompSumLoss, CompSumLossConfig},
     };
     #[cfg(feature = "nn")]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use burn::tensor::Device;
-use kiln_data::{ArrayDataset, DataDir, Splits, open};
+use kiln_data::{ArrayDataset, DataDir, LabelNoise, Splits, open};
 use kiln_lab::statistics::{Summary, paired_difference};
 use kiln_lab::train::{
     Evaluation, FitSettings, LOSSES, MODELS, OPTIMIZERS, SCHEDULES, Selector, fit, gives_probabilities,
@@ -32,6 +32,11 @@ pub struct CompareArgs {
     #[command(flatten)]
     #[serde(flatten)]
     reading: ReadingArgs,
+    /// Noise on the labels of the training and validation rows, the same for every seed: uniform:RATE, pair:RATE (to the
+    /// next class), asymmetric:RATE:FROM/TO,..., matrix:FILE or annotators:FILE
+    #[arg(long, value_name = "NOISE")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    label_noise: Option<LabelNoise>,
     /// Network, as NAME or NAME:key=value,...
     #[arg(long, value_name = "MODEL", default_value = "mlp")]
     model: Selector,
@@ -150,6 +155,9 @@ fn check(args: &CompareArgs) -> Result<(), Failure> {
     }
 }
 
+/// Decides which labels are wrong: the rows are the same for every combination and seed.
+const NOISE_SEED: u64 = 1;
+
 /// The rows, and a network that takes them.
 struct Problem {
     splits: Splits,
@@ -164,6 +172,10 @@ impl Problem {
             return Err(Failure::usage(message));
         }
         splits.notes.iter().for_each(|note| eprintln!("{note}"));
+        let splits = match &args.label_noise {
+            Some(noise) => noise.corrupt_splits(splits, NOISE_SEED)?,
+            None => splits,
+        };
         let problem = Self { splits, network: MODELS.build(&args.model)? };
         problem
             .network(1, &Device::default())

@@ -8,7 +8,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use kiln_data::fetch::{Checked, FetchProgress, Fetched, here};
 use kiln_data::text::{Corpus, CorpusOptions, Part, UNKNOWN};
 use kiln_data::{
-    ArrayDataset, OpenOptions, Splits, Summary, TargetEncoding, catalogue, contact_sheet, fetch, is_text, open,
+    ArrayDataset, LabelNoise, OpenOptions, Splits, Summary, TargetEncoding, catalogue, contact_sheet, fetch, is_text,
+    label_noise, open,
 };
 use kiln_lab::{LabError, Table, write_whole};
 use serde_json::{Value, json};
@@ -36,6 +37,10 @@ enum Action {
         after_help = "Examples:\n  kiln data show digits\n  kiln data show data/tabular/wine.csv --target target"
     )]
     Show(ShowArgs),
+    /// Write the labels of the training rows before and after noise as a table, which annotators:FILE reads
+    #[command(after_help = "Examples:\n  kiln data corrupt digits --label-noise uniform:0.4\n  kiln data corrupt \
+                      data/tabular/wine.csv --target target --label-noise pair:0.3 --out noisy.csv")]
+    Corrupt(CorruptArgs),
     /// Download a data set from the Hugging Face hub into the data directory
     #[command(after_help = "Examples:\n  kiln data fetch cifar10\n  kiln data fetch mnist --data-dir ~/data")]
     Fetch {
@@ -57,6 +62,25 @@ struct ShowArgs {
     sheet: Option<PathBuf>,
 }
 
+#[derive(Debug, clap::Args)]
+struct CorruptArgs {
+    /// Name of a data set, or a file or folder of your own
+    #[arg(value_name = "DATA")]
+    data: String,
+    #[command(flatten)]
+    reading: ReadingArgs,
+    /// uniform:RATE, pair:RATE (to the next class), asymmetric:RATE:FROM/TO,..., matrix:FILE or annotators:FILE
+    #[arg(long, value_name = "NOISE")]
+    label_noise: LabelNoise,
+    /// Decides which rows are training rows, as `--seed` of `kiln train` does (`kiln compare` has 0), and which labels are
+    /// changed
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// Where the table goes
+    #[arg(long, value_name = "FILE", default_value = "labels.csv")]
+    out: PathBuf,
+}
+
 /// Pictures of a class on the contact sheet, and classes on it.
 const SHEET: (usize, usize) = (16, 20);
 /// Features and words that are printed; JSON has all features.
@@ -69,6 +93,7 @@ pub fn run(args: DataArgs, global: &Global) -> CommandResult {
         Action::List => list(global),
         Action::Show(args) if is_text(&args.data, &global.data()) => show_text(&args, global),
         Action::Show(args) => show(&args, global),
+        Action::Corrupt(args) => corrupt(&args, global),
         Action::Fetch { name } => bring(&name, global),
     }
 }
@@ -240,6 +265,28 @@ fn show_text(args: &ShowArgs, global: &Global) -> CommandResult {
     let words: Vec<String> = frequent.iter().take(SHOWN_WORDS).map(|(word, count)| format!("{word} {count}")).collect();
     text += &format!("most frequent: {}\n", words.join(", "));
     output::print(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn corrupt(args: &CorruptArgs, global: &Global) -> CommandResult {
+    let mut options = args.reading.options();
+    options.split.seed = args.seed;
+    let splits = open(&args.data, &global.data(), &options)?;
+    if !splits.train.is_classification() {
+        return Err(Failure::usage(format!("{}: the target is a number, and only classes can be wrong", args.data)));
+    }
+    let (noisy, flipped) = args.label_noise.corrupt(&splits.train, args.seed)?;
+    write_whole(&args.out, label_noise::table(&splits.train, &noisy).as_bytes())?;
+    let (wrong, rows) = (flipped.iter().filter(|flipped| **flipped).count(), flipped.len());
+    if global.json {
+        let document = json!({ "name": args.data, "label_noise": args.label_noise.to_string(), "rows": rows,
+                               "flipped": wrong, "table": args.out });
+        output::print_line(&document.to_string())?;
+    } else {
+        let share = 100.0 * wrong as f64 / rows.max(1) as f64;
+        output::print_line(&format!("{wrong} of {rows} training labels changed ({share:.1} %)"))?;
+        output::print_line(&format!("table: {}", args.out.display()))?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 

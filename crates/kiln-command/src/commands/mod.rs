@@ -5,6 +5,7 @@ pub mod completions;
 pub mod data;
 pub mod evaluate;
 pub mod list;
+pub mod noisy_labels;
 pub mod predict;
 pub mod reference;
 pub mod report;

@@ -8,7 +8,7 @@ use kiln_recipes::catalogue::{self, RECIPES};
 use serde_json::{Value, json};
 
 use crate::cli::Global;
-use crate::failure::{CommandResult, Failure};
+use crate::failure::CommandResult;
 use crate::output::{print, print_line};
 
 /// What to show.
@@ -55,11 +55,7 @@ fn recorded(name: &str) -> CommandResult {
         .ok_or_else(|| LabError::unknown("method", name, RECIPES.iter().map(|recipe| recipe.card().id)))?;
     match ledger::Entry::read(&ledger::folder(), recipe.card().id)? {
         Some(entry) => print(&entry.markdown())?,
-        None => {
-            return Err(Failure::Failed(format!(
-                "no verdict on {name} is recorded: kiln reproduce {name} --full --record"
-            )));
-        }
+        None => print(&format!("Not recorded yet: `kiln reproduce {name} --full --record` measures it.\n"))?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use burn::train::{ExecutionStrategy, MultiDeviceOptim};
-use kiln_data::{Splits, open};
+use kiln_data::{LabelNoise, Splits, open};
 use kiln_lab::train::{
     Backpropagation, Evaluation, LOSSES, MODELS, OPTIMIZERS, SavedModel, Selector, TrainConfig, Trained, Training,
     predict_probabilities, train,
@@ -29,6 +29,10 @@ pub struct TrainArgs {
     data: Option<String>,
     #[command(flatten)]
     reading: ReadingArgs,
+    /// Noise on the labels of the training and validation rows: uniform:RATE, pair:RATE (to the next class),
+    /// asymmetric:RATE:FROM/TO,..., matrix:FILE or annotators:FILE
+    #[arg(long, value_name = "NOISE")]
+    label_noise: Option<LabelNoise>,
     /// Network, as NAME or NAME:key=value,... [default: mlp]
     #[arg(long, value_name = "MODEL")]
     model: Option<Selector>,
@@ -116,6 +120,7 @@ fn configuration(args: TrainArgs) -> Result<TrainConfig, Failure> {
         config.ignore = reading.ignore;
     }
     config.patience = args.patience.or(config.patience);
+    config.label_noise = args.label_noise.or(config.label_noise);
     if config.data.is_empty() {
         return Err(Failure::usage(
             "no data: name a data set (see `kiln data list`), or a file or folder, with --data",
@@ -149,7 +154,10 @@ fn splits(config: &TrainConfig, data: &kiln_data::DataDir) -> Result<Splits, Fai
             config.data
         )));
     }
-    Ok(splits)
+    match &config.label_noise {
+        Some(noise) => Ok(noise.corrupt_splits(splits, config.seed)?),
+        None => Ok(splits),
+    }
 }
 
 fn perform(config: &TrainConfig, run: &mut Run) -> Result<Summary, Failure> {

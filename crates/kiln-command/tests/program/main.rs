@@ -2,6 +2,7 @@
 
 mod bad_data;
 mod documents;
+mod noise;
 mod predicting;
 mod reproductions;
 mod session;

@@ -105,7 +105,7 @@ fn the_transformation_has_its_limits_and_never_gives_nan() {
 #[test]
 fn drawn_sizes_have_the_distribution() {
     // Kolmogorov-Smirnov distance to the distribution function; 1.63 / sqrt(n) is exceeded once in a hundred.
-    let normal = |x: f64| 0.5 * libm_erfc(-x / std::f64::consts::SQRT_2);
+    let normal = |x: f64| 0.5 * erfc(-x / std::f64::consts::SQRT_2);
     let cases: [(DerivativeDist, &dyn Fn(f64) -> f64); 4] = [
         (DerivativeDist::InvBoxCox { lam: 0.0 }, &|v: f64| normal(v.ln())),
         (DerivativeDist::Exponential { rate: 2.0 }, &|v: f64| 1.0 - (-2.0 * v).exp()),
@@ -123,8 +123,8 @@ fn drawn_sizes_have_the_distribution() {
     assert_near(sizes.iter().sum::<f64>() / 4000.0, 0.5, 0.02);
 }
 
-/// The complementary error function by its continued fraction and series, good to 1e-7.
-fn libm_erfc(x: f64) -> f64 {
+/// The complementary error function by a rational approximation, good to 1e-7.
+fn erfc(x: f64) -> f64 {
     let t = 1.0 / (1.0 + 0.5 * x.abs());
     let coefficients = [
         -1.265_512_23,

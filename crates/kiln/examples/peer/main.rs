@@ -10,8 +10,10 @@ mod comp_sum;
 mod csv;
 mod diffgrad;
 mod digits_mlp;
+mod ens_loss;
 mod hvp;
 mod laplacian;
+mod ldr;
 mod measure;
 mod mnist_convnet;
 mod networks;
@@ -32,8 +34,10 @@ fn main() -> Outcome<()> {
         csv::bench(),
         diffgrad::bench(),
         digits_mlp::bench(),
+        ens_loss::bench(),
         hvp::bench(),
         laplacian::bench(),
+        ldr::bench(),
         mnist_convnet::bench(),
         ntk::bench(),
         sharpness::bench(),

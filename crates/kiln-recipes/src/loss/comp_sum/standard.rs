@@ -1,6 +1,6 @@
 //! Accuracy over tau, each tau with its own learning rate.
 
-use kiln_data::{ArrayDataset, DataError, OpenOptions, Splits, split};
+use kiln_data::Splits;
 use kiln_lab::statistics::{Summary, paired_difference};
 use kiln_lab::train::{FitSettings, Schedule, accuracy, fit};
 use kiln_lab::{Finding, JobContext, LabError, Measured, Outcome, Plot, Run, Series, Table};
@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::seeds::{Merit, all, best_rate, divergence};
 use super::{Settings, nesterov};
+use crate::loss::small_sets::Sets;
 
 /// Cross-entropy may be this much worse than another tau before the claim fails.
 const TOLERANCE: f64 = 0.003;
@@ -36,74 +37,35 @@ fn above_id(dataset: &str, tau: f64) -> String {
 }
 
 pub(super) fn run(settings: &Settings, run: &mut Run) -> Result<Vec<Finding>, LabError> {
-    let (sets, missing) = open_sets(settings, run)?;
-    let rates = choose_rates(settings, &sets, run)?;
-    let accuracies = final_accuracies(settings, &sets, &rates, run)?;
-    report(settings, &sets, &rates, &accuracies, run)?;
+    let opened = Sets::open(&settings.datasets, settings.max_train, settings.max_test, run)?;
+    let sets = &opened.here;
+    let rates = choose_rates(settings, sets, run)?;
+    let accuracies = final_accuracies(settings, sets, &rates, run)?;
+    report(settings, sets, &rates, &accuracies, run)?;
 
     let mut findings = Vec::new();
-    let at = |name: &str| sets.iter().position(|splits| splits.name == name);
+    let at = |name: &str| opened.position(name);
     for name in &settings.datasets {
         findings.push(match at(name) {
             Some(set) => cross_entropy_is_best(name, &settings.taus, &accuracies[set]),
-            None => not_comparable(best_id(name), &missing, name),
+            None => opened.not_comparable(best_id(name), name),
         });
     }
     for name in &settings.datasets {
         findings.push(match at(name) {
             Some(set) => chosen_rates(name, &settings.rates, &settings.taus, &rates[set]),
-            None => not_comparable(rates_id(name), &missing, name),
+            None => opened.not_comparable(rates_id(name), name),
         });
     }
     for name in &settings.many_class_datasets {
         for tau in [0.0, 2.0] {
             findings.push(match at(name) {
                 Some(set) => cross_entropy_is_above(name, tau, &settings.taus, &accuracies[set]),
-                None => not_comparable(above_id(name, tau), &missing, name),
+                None => opened.not_comparable(above_id(name, tau), name),
             });
         }
     }
     Ok(findings)
-}
-
-/// A set that is not in any data directory.
-struct Missing {
-    name: String,
-    /// Why, and where to get it; without the folders of this machine, because it goes into the ledger.
-    reason: String,
-}
-
-/// The sets that are here, and why the others are not.
-fn open_sets(settings: &Settings, run: &mut Run) -> Result<(Vec<Splits>, Vec<Missing>), LabError> {
-    let (mut sets, mut missing) = (Vec::new(), Vec::new());
-    for name in &settings.datasets {
-        let options = OpenOptions { max_train: Some(settings.max_train), ..OpenOptions::default() };
-        match kiln_data::open(name, run.data(), &options) {
-            Ok(splits) => {
-                sets.push(Splits { name: name.clone(), test: first(&splits.test, settings.max_test), ..splits })
-            }
-            Err(error @ (DataError::NotHere { .. } | DataError::UnknownSource { .. })) => {
-                let reason = match error {
-                    DataError::NotHere { hint, .. } => format!("`{name}` is in no data directory; {hint}"),
-                    other => other.to_string(),
-                };
-                run.note(format!("Without {name}: {reason}."));
-                missing.push(Missing { name: name.clone(), reason });
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok((sets, missing))
-}
-
-/// At most `most` rows, chosen at random but always the same.
-pub(super) fn first(data: &ArrayDataset, most: usize) -> ArrayDataset {
-    if data.len() <= most {
-        return data.clone();
-    }
-    let mut rows = split::permutation(data.len(), 0);
-    rows.truncate(most);
-    data.select(&rows)
 }
 
 /// What one training ended with; no accuracies where it diverged.
@@ -307,11 +269,6 @@ fn accuracies_at(tau: f64, taus: &[f64], accuracies: &[Accuracies]) -> Result<Ve
 
 fn percent(fraction: Summary) -> String {
     format!("{:.2} +/- {:.2}", 100.0 * fraction.mean, 100.0 * fraction.std)
-}
-
-fn not_comparable(id: String, missing: &[Missing], dataset: &str) -> Finding {
-    let reason = missing.iter().find(|set| set.name == dataset).map_or("", |set| set.reason.as_str());
-    Finding::new(id, format!("the claim on {dataset}")).outcome(Outcome::NotComparable).note(reason)
 }
 
 #[cfg(test)]

@@ -13,10 +13,10 @@ use kiln_nn::{Activation, Network, NetworkConfig};
 use serde::{Deserialize, Serialize};
 
 use super::super::nesterov;
-use super::super::standard::first;
 use super::AdversarialSettings;
 use super::black_box::{margins, survives};
 use super::method::{Defence, Method};
+use crate::loss::small_sets::first;
 
 /// One training.
 pub(super) struct Job {

@@ -1,0 +1,89 @@
+//! Label-distributionally robust losses: fifteen losses under seven kinds of label noise, the temperatures that the adaptive
+//! one learns, and which losses order the classes right.
+
+mod contenders;
+mod noise;
+mod ranking;
+mod ranks;
+mod settings;
+mod temperatures;
+mod theory;
+mod training;
+
+use kiln_lab::{LabError, MethodCard, Recipe, Run, Scale, Verdict};
+
+pub use settings::Settings;
+
+/// The label-distributionally robust losses against thirteen others, on small real sets with noise of a known kind.
+pub struct LdrRecipe;
+
+const CARD: MethodCard = MethodCard {
+    id: "ldr",
+    title: "Label Distributionally Robust Losses for Multi-class Classification: Consistency, Robustness and Adaptivity",
+    authors: &["Dixian Zhu", "Yiming Ying", "Tianbao Yang"],
+    venue: "ICML",
+    year: 2023,
+    arxiv: "2112.14869",
+    family: "loss",
+    summary: "between cross-entropy and the hinge with one temperature, or with a temperature for every training row",
+    claim: "Over seven data sets and seven kinds of label noise the adaptive loss ALDR-KL has the best average rank of fifteen \
+            losses, LDR-KL the second.",
+    types: &[
+        "kiln::loss::ldr::LdrKl",
+        "kiln::loss::ldr::LdrTopK",
+        "kiln::loss::ldr::AldrKl",
+        "kiln::loss::ldr::consistency",
+        "kiln::loss::robust",
+    ],
+};
+
+/// Names of the parts.
+const RANKING: &str = "ranking";
+const TEMPERATURES: &str = "temperatures";
+const THEORY: &str = "theory";
+
+impl Recipe for LdrRecipe {
+    type Settings = Settings;
+
+    fn card(&self) -> &'static MethodCard {
+        &CARD
+    }
+
+    fn parts(&self) -> &'static [&'static str] {
+        &[RANKING, TEMPERATURES, THEORY]
+    }
+
+    fn settings(&self, scale: Scale) -> Settings {
+        Settings::of(scale)
+    }
+
+    fn seeds(&self, scale: Scale) -> Vec<u64> {
+        match scale {
+            Scale::Smoke => vec![1],
+            Scale::Quick => vec![1, 2],
+            Scale::Full => (1..=5).collect(),
+        }
+    }
+
+    fn findings(&self, _settings: &Settings) -> Vec<String> {
+        let mut ids = ranking::finding_ids();
+        ids.extend(temperatures::finding_ids());
+        ids.extend(theory::finding_ids());
+        ids
+    }
+
+    fn run(&self, settings: &Settings, run: &mut Run) -> Result<Verdict, LabError> {
+        settings.check()?;
+        let mut verdict = Verdict::new();
+        if run.wants(RANKING) {
+            verdict = verdict.with(ranking::run(settings, run)?);
+        }
+        if run.wants(TEMPERATURES) {
+            verdict = verdict.with(temperatures::run(settings, run)?);
+        }
+        if run.wants(THEORY) {
+            verdict = verdict.with(theory::run(run)?);
+        }
+        Ok(verdict)
+    }
+}

@@ -1,0 +1,97 @@
+//! Label-distributionally robust losses and some of their baselines, forward and backward: what `peers/loss/ldr.py` does.
+
+use burn::tensor::{DType, Device, Distribution, Int, Tensor, TensorData};
+use kiln::loss::ldr::{AldrKlConfig, AldrMode, LdrKlConfig, LdrTopKConfig};
+use kiln::loss::margin::WestonWatkinsLossConfig;
+use kiln::loss::robust::{FocalLossConfig, RobustLogLossConfig};
+use kiln::loss::{ClassificationLoss, CrossEntropyLossConfig, TrainingMoment};
+use serde_json::{Map, Value, json};
+
+use crate::measure::{Bench, Outcome, clock, wave};
+
+const SIZES: [(usize, usize); 3] = [(128, 1000), (256, 1000), (1024, 10)];
+const NAMES: [&str; 8] =
+    ["cross-entropy", "ldr-kl", "ldr-k", "aldr", "aldr-exact", "focal", "weston-watkins", "robust-log"];
+
+/// The cases.
+pub fn bench() -> Bench {
+    let mut bench = Bench::new("loss/ldr", values);
+    for (batch_size, num_classes) in SIZES {
+        for name in NAMES {
+            bench = bench.case(format!("{name}-{batch_size}x{num_classes}"), 1, move || {
+                let (logits, targets) = batch(batch_size, num_classes);
+                let loss = loss(name)?;
+                let rows: Vec<usize> = (0..batch_size).collect();
+                Ok(move || {
+                    let logits = logits.clone().detach().require_grad();
+                    Ok(clock(|| {
+                        let moment = TrainingMoment { step: 0, epoch: 1, rows: &rows };
+                        let value = loss.forward_in_training(logits.clone(), targets.clone(), &moment);
+                        logits.grad(&value.backward())
+                    }))
+                })
+            });
+        }
+    }
+    bench
+}
+
+/// A loss by the name of its case, or by name and setting as in the reference values.
+fn loss(name: &str) -> Outcome<Box<dyn ClassificationLoss>> {
+    let (kind, setting) = name.split_once(' ').unwrap_or((name, ""));
+    Ok(match kind {
+        "cross-entropy" => Box::new(CrossEntropyLossConfig::new().init()?),
+        "ldr-kl" => Box::new(LdrKlConfig::new().with_lambda(setting.parse().unwrap_or(1.0)).init()?),
+        "ldr-k" => Box::new(LdrTopKConfig::new(setting.parse().unwrap_or(5)).init()?),
+        "aldr" => Box::new(AldrKlConfig::new().init()?),
+        "aldr-exact" => Box::new(AldrKlConfig::new().with_mode(AldrMode::Exact).init()?),
+        "focal" => Box::new(FocalLossConfig::new().init()?),
+        "weston-watkins" => Box::new(WestonWatkinsLossConfig::new().init()?),
+        "robust-log" => Box::new(RobustLogLossConfig::new().init()?),
+        _ => return Err(format!("no loss '{kind}'").into()),
+    })
+}
+
+fn batch(batch_size: usize, num_classes: usize) -> (Tensor<2>, Tensor<1, Int>) {
+    let device = Device::flex().autodiff();
+    let logits = Tensor::random([batch_size, num_classes], Distribution::Normal(0.0, 1.0), &device);
+    let targets: Vec<i64> = (0..batch_size).map(|row| (row * 7 % num_classes) as i64).collect();
+    (logits, Tensor::from_data(TensorData::new(targets, [batch_size]), &device))
+}
+
+fn values() -> Outcome<Value> {
+    let losses = [
+        "ldr-kl 0.1",
+        "ldr-kl 1.0",
+        "ldr-kl 10.0",
+        "ldr-k 1",
+        "ldr-k 2",
+        "ldr-k 4",
+        "focal 2",
+        "weston-watkins 1",
+        "robust-log 1",
+    ];
+    let inputs = [
+        ("worked", vec![2.0, 1.0, 0.5, -1.0], [1, 4], vec![1_i64]),
+        ("waves", wave(80, 3.0, 0.37, 0.0), [8, 10], (0..8).map(|row| row * 3 % 10).collect()),
+    ];
+    let mut answer = Map::new();
+    for (name, logits, shape, targets) in &inputs {
+        for label in losses {
+            let device = Device::flex().autodiff();
+            let logits = TensorData::new(logits.clone(), *shape);
+            let logits = Tensor::<2>::from_data(logits, (&device, DType::F64)).require_grad();
+            let targets = Tensor::<1, Int>::from_data(targets.as_slice(), &device);
+            let losses = loss(label)?.forward_no_reduction(logits.clone(), targets);
+            let gradients = logits.grad(&losses.clone().sum().backward()).ok_or("no gradient")?;
+            let gradients = numbers(gradients)?;
+            let rows: Vec<&[f64]> = gradients.chunks(shape[1]).collect();
+            answer.insert(format!("{name}/{label}"), json!({ "losses": numbers(losses)?, "gradients": rows }));
+        }
+    }
+    Ok(Value::Object(answer))
+}
+
+fn numbers<const D: usize>(tensor: Tensor<D>) -> Outcome<Vec<f64>> {
+    tensor.try_into_vec_as::<f64>().map_err(|error| error.to_string().into())
+}

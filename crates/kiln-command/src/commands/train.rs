@@ -66,7 +66,7 @@ pub struct TrainArgs {
     /// Stop after so many epochs without a better validation loss
     #[arg(long, value_name = "EPOCHS")]
     patience: Option<usize>,
-    /// Probes that watch the training, joined by commas: confusion, filters, calibration
+    /// Probes that watch the training, joined by commas: calibration, confusion, filters, gradient-norm, sharpness
     #[arg(long, value_name = "PROBE", value_delimiter = ',')]
     watch: Option<Vec<String>>,
     /// A train.toml with the same settings; flags win

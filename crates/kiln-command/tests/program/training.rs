@@ -51,6 +51,18 @@ fn a_step_may_be_spread_over_devices() {
 }
 
 #[test]
+fn curvature_and_slope_are_watched_from_epoch_to_epoch() {
+    let session = Session::new();
+    session.kiln("train --data digits --epochs 2 --model mlp:hidden=8 --watch sharpness,gradient-norm").succeeds();
+    let metrics = std::fs::read_to_string(session.run("train").join("metrics.jsonl")).unwrap();
+    for name in ["sharpness/value", "sharpness/residual", "gradient-norm/value"] {
+        let looks = metrics.lines().map(json).filter(|metric| metric["name"] == name);
+        let values: Vec<f64> = looks.map(|metric| metric["value"].as_f64().unwrap()).collect();
+        assert!(values.len() == 2 && values.iter().all(|value| *value > 0.0), "{name}: {values:?}");
+    }
+}
+
+#[test]
 fn predictions_stand_in_the_order_of_the_rows_of_a_file() {
     let session = Session::new();
     session.file("own.csv", table(60));

@@ -2,17 +2,23 @@
 
 mod calibration;
 mod confusion;
+mod course;
 mod filters;
+mod gradient_norm;
+mod sharpness;
 mod watch;
 
 pub use calibration::Calibration;
 pub use confusion::Confusion;
 pub use filters::Filters;
+pub use gradient_norm::GradientNorm;
+pub use sharpness::Sharpness;
 pub use watch::{Moment, Watch};
 
 use burn::tensor::{Int, Tensor};
 use kiln_nn::Network;
 
+use self::course::Course;
 use crate::{JobContext, LabError};
 
 /// Something that watches training and writes metrics and pictures. It never changes the network.
@@ -64,6 +70,8 @@ pub const PROBES: &[(&str, &str)] = &[
     ("calibration", "expected calibration error, and a reliability diagram"),
     ("confusion", "accuracy, and a picture of which classes are taken for which"),
     ("filters", "picture of the first layer's weights, and their norm"),
+    ("gradient-norm", "norm of the gradient of the cross-entropy over all weights"),
+    ("sharpness", "largest eigenvalue of the Hessian of the cross-entropy, with its residual"),
 ];
 
 /// The probe called `name`.
@@ -81,6 +89,8 @@ pub fn by_name(name: &str) -> Result<Box<dyn Probe>, LabError> {
         "calibration" => Ok(Box::new(Calibration)),
         "confusion" => Ok(Box::new(Confusion)),
         "filters" => Ok(Box::new(Filters)),
+        "gradient-norm" => Ok(Box::new(GradientNorm::default())),
+        "sharpness" => Ok(Box::new(Sharpness::default())),
         _ => Err(LabError::unknown("probe", name, PROBES.iter().map(|(name, _)| *name))),
     }
 }
@@ -187,6 +197,38 @@ mod tests {
             let lines = run.folder().join("cells/watch").join(format!("{name}.metrics.jsonl"));
             let metrics = crate::metrics::read(&lines).unwrap();
             assert!(!metrics.is_empty() && metrics.iter().all(|metric| metric.step == 7), "{name}");
+        }
+    }
+
+    #[test]
+    fn curvature_and_slope_of_a_linear_model_are_their_formulas() {
+        let out = tempfile::tempdir().unwrap();
+        let options = RunOptions::new(Scale::Smoke, out.path(), DataDir::find(None));
+        let run = Run::start("probes", toml::Table::new(), vec![1], &options).unwrap();
+        let device = Device::flex();
+        // Two classes of equal logits: p = 1/2, H = (x, 1)(x, 1)' (1/4) on the difference of the classes' weights.
+        let network = NetworkConfig::mlp([]).init_seeded(&[3], 2, 1, &device).unwrap();
+        let zero = kiln_autodiff::Tangent::from_parameters(&network).displace(&network, -1.0).unwrap();
+        let inputs = Tensor::<2>::from_data([[1.0, -2.0, 0.5]], &device);
+        let squared = 1.0 + 4.0 + 0.25 + 1.0;
+        // The difference of the weights lies along (1, -1), of squared length 2.
+        for (name, expected) in [("sharpness", squared / 2.0), ("gradient-norm", f64::sqrt(squared / 2.0))] {
+            let context = run.job("linear", name);
+            let view = ProbeView {
+                network: &zero,
+                inputs: inputs.clone(),
+                targets: Tensor::from_data([1], &device),
+                step: 3,
+                epoch: 1,
+                context: &context,
+            };
+            by_name(name).unwrap().observe(&view).unwrap();
+            context.finish().unwrap();
+            let lines = run.folder().join("cells/linear").join(format!("{name}.metrics.jsonl"));
+            let metrics = crate::metrics::read(&lines).unwrap();
+            let found = metrics.iter().find(|metric| metric.name == format!("{name}/value")).unwrap();
+            let value = found.value.unwrap();
+            assert!((value - expected).abs() < 1e-4 * expected, "{name}: {value} and {expected}");
         }
     }
 }

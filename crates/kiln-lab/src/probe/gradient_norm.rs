@@ -1,0 +1,29 @@
+//! How steep the loss still is.
+
+use burn::module::Module;
+use kiln_autodiff::{Values, gradient, layers::loss};
+
+use super::{Course, Probe, ProbeView};
+use crate::LabError;
+
+/// Euclidean norm of the gradient of the cross-entropy of the rows, over all parameters: metric `gradient-norm/value`,
+/// and a picture of its course.
+#[derive(Debug, Clone, Default)]
+pub struct GradientNorm {
+    course: Course,
+}
+
+impl Probe for GradientNorm {
+    fn name(&self) -> &str {
+        "gradient-norm"
+    }
+
+    fn observe(&mut self, view: &ProbeView<'_>) -> Result<(), LabError> {
+        let network = view.network.valid();
+        let (_, slope) = gradient(&network, |network| {
+            loss::cross_entropy(&Values, network.forward(view.inputs.clone()), view.targets.clone())
+        });
+        view.context.metric(view.step, "gradient-norm/value", slope.norm());
+        self.course.draw(view, "gradient-norm", "norm of the gradient", slope.norm())
+    }
+}

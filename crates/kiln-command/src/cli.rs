@@ -9,7 +9,7 @@ use crate::commands::{
     compare, completions, data, evaluate, list, noisy_labels, predict, reference, report, reproduce, resume, runs,
     show, train,
 };
-use crate::failure::CommandResult;
+use crate::failure::{CommandResult, Failure};
 
 /// Gradient-learning methods of published papers: look them up, check their claims on real data, use them on your own.
 #[derive(Debug, Parser)]
@@ -39,13 +39,23 @@ impl Global {
     pub fn data(&self) -> DataDir {
         DataDir::find(self.data_dir.as_deref())
     }
+
+    /// Refuses a data directory that was named and is not there.
+    fn check(&self) -> Result<(), Failure> {
+        match &self.data_dir {
+            Some(folder) if !folder.is_dir() => {
+                Err(Failure::usage(format!("--data-dir {}: there is no such folder", folder.display())))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
     /// List the methods with their recorded verdicts
     List(list::ListArgs),
-    /// Show what a method, a loss, an optimizer or a model is and what can be set
+    /// Show what a method, a loss, an optimizer, a model or any other name of `train` is and what can be set
     Show(show::ShowArgs),
     /// Check the claims of a paper on real data
     Reproduce(reproduce::ReproduceArgs),
@@ -78,6 +88,9 @@ impl Cli {
     /// Does what was typed.
     pub fn run(self) -> CommandResult {
         let global = &self.global;
+        if !matches!(&self.command, Command::Data(args) if args.makes_its_folder()) {
+            global.check()?;
+        }
         match self.command {
             Command::List(args) => list::run(args, global),
             Command::Show(args) => show::run(args, global),

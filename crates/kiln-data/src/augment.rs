@@ -66,20 +66,37 @@ struct Size {
 pub fn apply(pictures: Tensor<4>, augmentations: &[Augmentation], seed: u64) -> Tensor<4> {
     let [batch_size, channels, height, width] = pictures.dims();
     let device = pictures.device();
-    let size = Size { channels, height, width };
-    let length = channels * height * width;
-    if augmentations.is_empty() || batch_size * length == 0 {
+    if augmentations.is_empty() || batch_size * channels * height * width == 0 {
         return pictures;
     }
     let mut values: Vec<f32> = pictures.into_data().iter::<f32>().collect();
-    values.par_chunks_mut(length).enumerate().for_each(|(picture, values)| {
+    let numbers: Vec<usize> = (0..batch_size).collect();
+    apply_in_place(&mut values, [channels, height, width], &numbers, augmentations, seed);
+    Tensor::from_data(TensorData::new(values, [batch_size, channels, height, width]), &device)
+}
+
+/// As [`apply`], on pictures that lie one after the other. What becomes of a picture depends on `seed` and on its number
+/// alone, whatever lies beside it.
+///
+/// # Shapes
+/// - `values`: `numbers.len()` pictures of `shape`, `[channels, height, width]`
+pub fn apply_in_place(
+    values: &mut [f32],
+    shape: [usize; 3],
+    numbers: &[usize],
+    augmentations: &[Augmentation],
+    seed: u64,
+) {
+    let [channels, height, width] = shape;
+    let size = Size { channels, height, width };
+    let length = (channels * height * width).max(1);
+    values.par_chunks_mut(length).zip(numbers).for_each(|(values, &number)| {
         for (step, augmentation) in augmentations.iter().enumerate() {
             let mut random = ChaCha8Rng::seed_from_u64(seed.wrapping_add(step as u64));
-            random.set_stream(picture as u64);
+            random.set_stream(number as u64);
             augmentation.apply_one(values, size, &mut random);
         }
     });
-    Tensor::from_data(TensorData::new(values, [batch_size, channels, height, width]), &device)
 }
 
 /// [`Augmentation::Crop`] alone.
@@ -249,6 +266,20 @@ mod tests {
         let once = values(apply(pictures(4, 3, 8), &all, 5));
         assert_eq!(once, values(apply(pictures(4, 3, 8), &all, 5)));
         assert_ne!(once, values(apply(pictures(4, 3, 8), &all, 6)));
+    }
+
+    #[test]
+    fn a_picture_does_not_depend_on_its_neighbours() {
+        let all = [Augmentation::Crop { padding: 2 }, Augmentation::Flip, Augmentation::Noise { deviation: 0.1 }];
+        let before = values(pictures(3, 1, 5));
+        let mut together = before.clone();
+        apply_in_place(&mut together, [1, 5, 5], &[7, 8, 9], &all, 3);
+        let mut alone = before[25..50].to_vec();
+        apply_in_place(&mut alone, [1, 5, 5], &[8], &all, 3);
+        assert_eq!(alone, together[25..50]);
+        let mut renumbered = before[25..50].to_vec();
+        apply_in_place(&mut renumbered, [1, 5, 5], &[1], &all, 3);
+        assert_ne!(alone, renumbered);
     }
 
     #[test]

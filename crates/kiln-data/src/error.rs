@@ -116,6 +116,16 @@ pub enum DataError {
         /// The only class.
         class: String,
     },
+    /// A number to predict that is the same in every training row.
+    #[error("{source_name}: every training row has {column} = {value}; there is nothing to learn from it")]
+    OneValue {
+        /// The data set or file.
+        source_name: String,
+        /// Column of the target.
+        column: String,
+        /// The only value.
+        value: f32,
+    },
     /// An option outside its range.
     #[error("{option} = {value}: {allowed}")]
     InvalidOption {

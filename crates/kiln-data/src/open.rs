@@ -251,7 +251,7 @@ pub(crate) fn cut(
     Ok(Cut { train, validation, test })
 }
 
-/// Refuses parts of different shapes, one class only, and classes that only the other parts have.
+/// Refuses parts of different shapes, one class or value only, and classes that only the other parts have.
 pub(crate) fn check(splits: &Splits, options: &OpenOptions) -> Result<(), DataError> {
     let train = &splits.train;
     for (name, part) in [("validation", &splits.validation), ("test", &splits.test)] {
@@ -261,7 +261,7 @@ pub(crate) fn check(splits: &Splits, options: &OpenOptions) -> Result<(), DataEr
         }
     }
     if !train.is_classification() {
-        return Ok(());
+        return check_values(splits);
     }
     let counts = train.class_counts();
     if counts.iter().filter(|&&count| count > 0).count() < 2 {
@@ -291,6 +291,21 @@ pub(crate) fn check(splits: &Splits, options: &OpenOptions) -> Result<(), DataEr
         }
     }
     Ok(())
+}
+
+/// Refuses numbers to predict that are the same in every training row.
+fn check_values(splits: &Splits) -> Result<(), DataError> {
+    let train = &splits.train;
+    let first = train.values(0);
+    let varies = |target: usize| (0..train.len()).any(|row| train.values(row)[target] != first[target]);
+    match (0..first.len()).find(|&target| !varies(target)) {
+        None => Ok(()),
+        Some(target) => Err(DataError::OneValue {
+            source_name: splits.name.clone(),
+            column: train.class_names()[target].clone(),
+            value: first[target],
+        }),
+    }
 }
 
 #[cfg(test)]

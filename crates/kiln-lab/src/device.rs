@@ -17,6 +17,9 @@ pub const NAMES: &[&str] = &[
     "tch",
 ];
 
+/// Names that some build knows.
+const EVERYWHERE: &[&str] = &["cpu", "flex", "cuda", "wgpu", "vulkan", "tch"];
+
 /// The device called `name`: `cpu` (or `flex`), and in builds with those features `cuda`, `cuda:1`, `wgpu`, `vulkan`,
 /// `tch`.
 ///
@@ -62,10 +65,13 @@ fn gpu(index: Option<usize>) -> burn::tensor::DeviceKind {
 }
 
 fn unknown(name: &str) -> LabError {
+    let kind = name.split_once(':').map_or(name, |(kind, _)| kind);
+    let meant = if EVERYWHERE.contains(&kind) { None } else { kiln_data::nearest(kind, EVERYWHERE.iter().copied()) };
+    let suggestion = meant.map(|nearest| format!("did you mean `{nearest}`? ")).unwrap_or_default();
     LabError::Device {
         name: name.to_string(),
         reason: format!(
-            "this build has {}; others come with the cargo features cuda, wgpu, vulkan and tch",
+            "{suggestion}this build has {}; others come with the cargo features cuda, wgpu, vulkan and tch",
             NAMES.join(", ")
         ),
     }
@@ -86,5 +92,8 @@ mod tests {
             let message = parse(name).unwrap_err().to_string();
             assert!(message.contains("this build has cpu"), "{message}");
         }
+        let message = parse("cudaa:1").unwrap_err().to_string();
+        assert!(message.contains("no device `cudaa:1`: did you mean `cuda`? this build has"), "{message}");
+        assert!(!parse("cpu:1").unwrap_err().to_string().contains("did you mean"));
     }
 }

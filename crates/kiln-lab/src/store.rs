@@ -57,7 +57,10 @@ impl StoredRun {
     pub fn outcome(&self) -> String {
         match &self.verdict {
             Some(verdict) if !verdict.findings.is_empty() => verdict.tally(),
-            _ => self.manifest.status.to_string(),
+            _ => match &self.manifest.failure {
+                Some(reason) => format!("{}: {reason}", self.manifest.status),
+                None => self.manifest.status.to_string(),
+            },
         }
     }
 }

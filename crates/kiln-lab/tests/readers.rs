@@ -124,7 +124,7 @@ impl Valid {
         let digits = open("digits", &DataDir::find(None), &OpenOptions::default()).unwrap();
         let config = NetworkConfig::mlp([4]);
         let network = config.init_seeded(digits.train.input_shape(), 10, 1, &Device::flex()).unwrap();
-        let training = TrainConfig { data: "digits".into(), loss: Selector::named("mae"), ..Default::default() };
+        let training = TrainConfig { data: "digits".into(), loss: Some(Selector::named("mae")), ..Default::default() };
         let saved = SavedModel {
             kiln: "0.1.0".into(),
             training,

@@ -16,6 +16,7 @@ mod gaps;
 pub mod ldr;
 pub mod margin;
 mod reduced;
+mod regression;
 pub mod robust;
 mod target_likelihood;
 mod z_loss;
@@ -24,6 +25,7 @@ pub use classification::{ClassificationLoss, Reduction, TrainingMoment, check_ba
 pub use cross_entropy::{CrossEntropyLoss, CrossEntropyLossConfig};
 pub use error::LossError;
 pub use reduced::{ReducedLoss, ReducedLossConfig};
+pub use regression::RegressionLoss;
 pub use z_loss::{
     Diagnostics, FactoredSphericalConfig, FactoredSphericalLayer, HierarchicalSoftmax2, HierarchicalSoftmax2Config,
     LayerError, LayerScalar, LogSoftmaxLayer, LogSoftmaxLayerConfig, MeanOverTargets, Partials, RankCounts,

@@ -5,14 +5,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use burn::tensor::Device;
-use kiln_data::{ArrayDataset, DataDir, LabelNoise, Splits, open};
+use kiln_data::{ArrayDataset, DataDir, LabelNoise, Splits, Task, open};
 use kiln_lab::statistics::{Summary, paired_difference};
 use kiln_lab::train::{
-    Evaluation, FitSettings, LOSSES, MODELS, OPTIMIZERS, SCHEDULES, Selector, fit, gives_probabilities,
-    predict_probabilities,
+    Evaluation, Figures, FitSettings, Fitting, MODELS, OPTIMIZERS, PreparedRows, RegressionEvaluation, SCHEDULES,
+    Selector, build_objective, default_loss, gives_probabilities, task_of,
 };
 use kiln_lab::{JobContext, LabError, Plot, Run, RunOptions, Scale, Table, Verdict};
-use kiln_loss::ClassificationLoss;
 use kiln_nn::{Network, NetworkConfig};
 use serde::{Deserialize, Serialize};
 
@@ -24,7 +23,8 @@ use crate::reading::ReadingArgs;
 /// What to compare, on what, and with which budget. Every combination gets the same seeds, splits and steps.
 #[derive(Clone, Debug, clap::Args, Serialize, Deserialize)]
 #[command(after_help = "Examples:\n  kiln compare --data digits --loss cross-entropy,mae,z-loss --seeds 3\n  \
-                        kiln compare --data wine --optimizer adam:beta-1=0.8,beta-2=0.99,diffgrad,sgdm --lr 0.01 --epochs 30")]
+                        kiln compare --data wine --optimizer adam:beta-1=0.8,beta-2=0.99,diffgrad,sgdm --lr 0.01 --epochs 30\n  \
+                        kiln compare --data bikeshare --loss mse,l1,huber:delta=0.5 --metric mae --epochs 3 --seeds 2")]
 pub struct CompareArgs {
     /// Name of a data set, or a file or folder of your own
     #[arg(long, value_name = "DATA")]
@@ -41,9 +41,10 @@ pub struct CompareArgs {
     #[arg(long, value_name = "MODEL", default_value = "mlp")]
     model: Selector,
     // The full path keeps clap from reading a list of arguments: the one argument is a list by itself.
-    /// Losses, as NAME or NAME:key=value,..., joined by commas
-    #[arg(long, value_name = "LOSS,...", default_value = "cross-entropy", value_parser = Selector::list)]
-    loss: std::vec::Vec<Selector>,
+    /// Losses, as NAME or NAME:key=value,..., joined by commas [default: cross-entropy for classes, mse for numbers]
+    #[arg(long, value_name = "LOSS,...", value_parser = Selector::list)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    loss: Option<std::vec::Vec<Selector>>,
     /// Optimizers, as NAME or NAME:key=value,..., joined by commas
     #[arg(long, value_name = "OPTIMIZER,...", default_value = "adam", value_parser = Selector::list)]
     optimizer: std::vec::Vec<Selector>,
@@ -62,9 +63,11 @@ pub struct CompareArgs {
     /// Number of seeds
     #[arg(long, value_name = "N", default_value_t = 3)]
     seeds: u64,
-    /// Figure to sort by: accuracy, log-loss, brier, calibration-error or macro-f1
-    #[arg(long, value_name = "METRIC", default_value = "accuracy")]
-    metric: Metric,
+    /// Figure to sort by: accuracy, log-loss, brier, calibration-error or macro-f1 of classes, rmse, mae or r2 of numbers
+    /// [default: accuracy or rmse]
+    #[arg(long, value_name = "METRIC")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    metric: Option<Metric>,
     /// Device to train on
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     device: String,
@@ -73,7 +76,7 @@ pub struct CompareArgs {
     out: PathBuf,
 }
 
-#[derive(Clone, Copy, Debug, clap::ValueEnum, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Metric {
     Accuracy,
@@ -81,27 +84,61 @@ enum Metric {
     Brier,
     CalibrationError,
     MacroF1,
+    Rmse,
+    Mae,
+    R2,
 }
 
 impl Metric {
-    fn of(self, evaluation: &Evaluation) -> f64 {
+    /// What is compared where nothing is said.
+    fn of_task(task: Task) -> Self {
+        match task {
+            Task::Classify => Self::Accuracy,
+            Task::Regress => Self::Rmse,
+        }
+    }
+
+    /// The figure; nothing where the rows do not have it.
+    fn of(self, figures: &Figures) -> Option<f64> {
+        match figures {
+            Figures::Classes(found) => self.of_classes(found),
+            Figures::Values(found) => self.of_values(found),
+        }
+    }
+
+    fn of_classes(self, found: &Evaluation) -> Option<f64> {
         match self {
-            Self::Accuracy => evaluation.accuracy,
-            Self::LogLoss => evaluation.log_loss,
-            Self::Brier => evaluation.brier,
-            Self::CalibrationError => evaluation.calibration_error,
-            Self::MacroF1 => evaluation.macro_f1,
+            Self::Accuracy => Some(found.accuracy),
+            Self::LogLoss => Some(found.log_loss),
+            Self::Brier => Some(found.brier),
+            Self::CalibrationError => Some(found.calibration_error),
+            Self::MacroF1 => Some(found.macro_f1),
+            Self::Rmse | Self::Mae | Self::R2 => None,
+        }
+    }
+
+    fn of_values(self, found: &RegressionEvaluation) -> Option<f64> {
+        match self {
+            Self::Rmse => Some(found.rmse),
+            Self::Mae => Some(found.mae),
+            Self::R2 => found.r2,
+            _ => None,
         }
     }
 
     /// The figure with its sign such that less is better.
     fn cost(self, figure: f64) -> f64 {
-        if matches!(self, Self::Accuracy | Self::MacroF1) { -figure } else { figure }
+        if matches!(self, Self::Accuracy | Self::MacroF1 | Self::R2) { -figure } else { figure }
     }
 
     /// Whether it judges probabilities, which some losses do not give.
     fn needs_probabilities(self) -> bool {
-        !matches!(self, Self::Accuracy | Self::MacroF1)
+        matches!(self, Self::LogLoss | Self::Brier | Self::CalibrationError)
+    }
+
+    /// What it judges.
+    fn task(self) -> Task {
+        if matches!(self, Self::Rmse | Self::Mae | Self::R2) { Task::Regress } else { Task::Classify }
     }
 
     fn name(self) -> String {
@@ -112,33 +149,29 @@ impl Metric {
 /// Trains every combination and prints them from best to worst.
 pub fn run(args: CompareArgs, global: &Global) -> CommandResult {
     check(&args)?;
-    let problem = Problem::open(&args, &global.data())?;
+    let (args, problem) = Problem::open(args, &global.data())?;
     let mut options = RunOptions::new(Scale::Full, args.out.clone(), global.data());
     options.device = args.device.clone();
     options.show_progress = !global.json;
     let seeds: Vec<u64> = (1..=args.seeds).collect();
     let settings = toml::Table::try_from(&args).map_err(LabError::method)?;
     let mut run = Run::start("compare", settings, seeds, &options)?;
-    perform(&args, &problem, &mut run, global)
+    attempt(&args, &problem, &mut run, global)
 }
 
 /// Goes on with a comparison that was interrupted.
 pub fn resume(mut run: Run, global: &Global) -> CommandResult {
     let args: CompareArgs = run.settings().clone().try_into().map_err(LabError::method)?;
-    let problem = Problem::open(&args, run.data())?;
-    perform(&args, &problem, &mut run, global)
+    let (args, problem) = Problem::open(args, run.data())?;
+    attempt(&args, &problem, &mut run, global)
+}
+
+/// Compares, and leaves in the run why that failed, if it did.
+fn attempt(args: &CompareArgs, problem: &Problem, run: &mut Run, global: &Global) -> CommandResult {
+    perform(args, problem, run, global).inspect_err(|failure| run.fail(failure))
 }
 
 fn check(args: &CompareArgs) -> Result<(), Failure> {
-    for loss in &args.loss {
-        LOSSES.build(loss)?;
-        if args.metric.needs_probabilities() && !gives_probabilities(loss) {
-            return Err(Failure::usage(format!(
-                "--metric {}: {loss} gives no probabilities to judge; use accuracy or macro-f1",
-                args.metric.name()
-            )));
-        }
-    }
     for optimizer in &args.optimizer {
         OPTIMIZERS.build(optimizer)?;
     }
@@ -162,31 +195,48 @@ const NOISE_SEED: u64 = 1;
 struct Problem {
     splits: Splits,
     network: NetworkConfig,
+    losses: Vec<Selector>,
+    metric: Metric,
 }
 
 impl Problem {
-    fn open(args: &CompareArgs, data: &DataDir) -> Result<Self, Failure> {
+    /// Opens the data, and settles what it decides: the losses and the metric where none is named.
+    fn open(mut args: CompareArgs, data: &DataDir) -> Result<(CompareArgs, Self), Failure> {
         let splits = open(&args.data, data, &args.reading.options())?;
-        if !splits.train.is_classification() {
-            let message = format!("--data {}: the target is a number, and `kiln compare` learns classes", args.data);
-            return Err(Failure::usage(message));
-        }
         splits.notes.iter().for_each(|note| eprintln!("{note}"));
         let splits = match &args.label_noise {
             Some(noise) => noise.corrupt_splits(splits, NOISE_SEED)?,
             None => splits,
         };
-        let problem = Self { splits, network: MODELS.build(&args.model)? };
+        let task = task_of(&splits.train);
+        let losses = args.loss.get_or_insert_with(|| vec![default_loss(task)]).clone();
+        let metric = *args.metric.get_or_insert(Metric::of_task(task));
+        let problem = Self { splits, network: MODELS.build(&args.model)?, losses, metric };
         problem
             .network(1, &Device::default())
             .map_err(|error| Failure::usage(format!("--model {}: {error}", args.model)))?;
-        for loss in &args.loss {
-            LOSSES
-                .build(loss)?
-                .check_classes(problem.splits.train.num_classes())
-                .map_err(|error| Failure::usage(format!("--loss {loss}: {error}")))?;
+        problem.check_losses(task)?;
+        Ok((args, problem))
+    }
+
+    fn check_losses(&self, task: Task) -> Result<(), Failure> {
+        let (metric, name) = (self.metric, self.metric.name());
+        if metric.task() != task {
+            let (found, fitting) = match task {
+                Task::Classify => ("classes", "accuracy, log-loss, brier, calibration-error or macro-f1"),
+                Task::Regress => ("numbers", "rmse, mae or r2"),
+            };
+            return Err(Failure::usage(format!("--metric {name}: the target is {found}; use {fitting}")));
         }
-        Ok(problem)
+        for loss in &self.losses {
+            build_objective(loss, &self.splits.train)?;
+            if metric.needs_probabilities() && !gives_probabilities(loss) {
+                return Err(Failure::usage(format!(
+                    "--metric {name}: {loss} gives no probabilities to judge; use accuracy or macro-f1"
+                )));
+            }
+        }
+        Ok(())
     }
 
     fn network(&self, seed: u64, device: &Device) -> Result<Network, LabError> {
@@ -206,14 +256,14 @@ struct Job<'a> {
 /// What a training ended with; nothing when it diverged.
 #[derive(Serialize, Deserialize)]
 struct Outcome {
-    validation: Option<Evaluation>,
-    test: Option<Evaluation>,
+    validation: Option<Figures>,
+    test: Option<Figures>,
 }
 
 fn perform(args: &CompareArgs, problem: &Problem, run: &mut Run, global: &Global) -> CommandResult {
     let seeds = run.seeds().to_vec();
     let mut jobs = Vec::new();
-    for loss in &args.loss {
+    for loss in &problem.losses {
         for optimizer in &args.optimizer {
             for rate in &args.lr {
                 jobs.extend(seeds.iter().map(|seed| Job { loss, optimizer, rate: *rate, seed: *seed }));
@@ -223,14 +273,15 @@ fn perform(args: &CompareArgs, problem: &Problem, run: &mut Run, global: &Global
     let key = |job: &Job<'_>| format!("{} {} lr {} seed {}", job.loss, job.optimizer, job.rate, job.seed);
     let outcomes = run.grid("train", &jobs, key, |job, context| train(args, problem, job, context))?;
 
-    let mut entries = choose_rates(args, &jobs, &outcomes);
+    let metric = problem.metric;
+    let mut entries = choose_rates(args, metric, &jobs, &outcomes);
     let first = entries.first().map(|entry| entry.figures.clone()).unwrap_or_default();
-    entries.sort_by(|a, b| a.rank(args.metric).partial_cmp(&b.rank(args.metric)).unwrap_or(Ordering::Equal));
-    run.plot("comparison", &picture(args, &entries))?;
+    entries.sort_by(|a, b| a.rank(metric).partial_cmp(&b.rank(metric)).unwrap_or(Ordering::Equal));
+    run.plot("comparison", &picture(args, metric, &entries))?;
     let rows: Vec<Row> = entries.iter().map(|entry| entry.row(&first)).collect();
-    run.table(lab_table(args, &rows));
+    run.table(lab_table(args, metric, &rows));
     run.finish(&Verdict::new())?;
-    show(args, &rows, run, global)?;
+    show(args, metric, &rows, run, global)?;
     if rows.iter().all(|row| row.mean.is_none()) {
         return Err(Failure::Failed("every training diverged: try a smaller --lr".into()));
     }
@@ -247,13 +298,15 @@ fn train(args: &CompareArgs, problem: &Problem, job: &Job<'_>, context: &JobCont
         seed: job.seed,
     };
     let network = problem.network(job.seed, &device)?;
-    let (loss, optimizer) = (LOSSES.build(job.loss)?, OPTIMIZERS.build(job.optimizer)?);
-    let fitted = match fit(network, &splits.train, Some(&splits.validation), &loss, optimizer, &settings, context) {
+    let (loss, optimizer) = (build_objective(job.loss, &splits.train)?, OPTIMIZERS.build(job.optimizer)?);
+    let prepared = |data| PreparedRows::new(data, &splits.preprocessing.targets);
+    let (rows, validation) = (prepared(&splits.train), prepared(&splits.validation));
+    let fitting = Fitting::new(loss.as_ref(), optimizer, &settings);
+    let fitted = match fitting.run(network, &rows, Some(&validation), context) {
         Err(LabError::Diverged { .. }) => return Ok(Outcome { validation: None, test: None }),
         other => other?,
     };
-    let judge =
-        |data: &ArrayDataset| Evaluation::new(&predict_probabilities(&fitted.network, data, &device), &data.labels());
+    let judge = |data: &ArrayDataset| Figures::of(&fitted.network, data, &splits.preprocessing, &device);
     Ok(Outcome { validation: Some(judge(&splits.validation)), test: Some(judge(&splits.test)) })
 }
 
@@ -279,12 +332,11 @@ fn rank(metric: Metric, figures: impl Iterator<Item = Option<f64>>) -> (usize, f
     (diverged, if finished.is_empty() { f64::INFINITY } else { Summary::of(&finished).mean })
 }
 
-fn choose_rates(args: &CompareArgs, jobs: &[Job<'_>], outcomes: &[Outcome]) -> Vec<Entry> {
+fn choose_rates(args: &CompareArgs, metric: Metric, jobs: &[Job<'_>], outcomes: &[Outcome]) -> Vec<Entry> {
     let per_rate = args.seeds as usize;
     let per_entry = per_rate * args.lr.len();
-    let figure = |evaluation: &Option<Evaluation>| evaluation.as_ref().map(|found| args.metric.of(found));
-    let on_validation =
-        |outcomes: &[Outcome]| rank(args.metric, outcomes.iter().map(|outcome| figure(&outcome.validation)));
+    let figure = |figures: &Option<Figures>| figures.as_ref().and_then(|found| metric.of(found));
+    let on_validation = |outcomes: &[Outcome]| rank(metric, outcomes.iter().map(|outcome| figure(&outcome.validation)));
     jobs.chunks(per_entry)
         .zip(outcomes.chunks(per_entry))
         .filter_map(|(jobs, outcomes)| {
@@ -364,8 +416,8 @@ fn cells(row: &Row) -> [String; 6] {
 
 const HEADINGS: [&str; 6] = ["loss", "optimizer", "lr", "mean", "sd", "paired difference to the first, 95 %"];
 
-fn lab_table(args: &CompareArgs, rows: &[Row]) -> Table {
-    let title = format!("{} on the test rows of {}", args.metric.name(), args.data);
+fn lab_table(args: &CompareArgs, metric: Metric, rows: &[Row]) -> Table {
+    let title = format!("{} on the test rows of {}", metric.name(), args.data);
     let mut table = Table::new(title, HEADINGS);
     for row in rows {
         table.push(cells(row));
@@ -373,19 +425,19 @@ fn lab_table(args: &CompareArgs, rows: &[Row]) -> Table {
     table
 }
 
-fn picture(args: &CompareArgs, entries: &[Entry]) -> Plot {
-    let title = format!("{} on {}", args.metric.name(), args.data);
-    entries.iter().fold(Plot::bars(title, args.metric.name()), |plot, entry| match entry.summary() {
+fn picture(args: &CompareArgs, metric: Metric, entries: &[Entry]) -> Plot {
+    let title = format!("{} on {}", metric.name(), args.data);
+    entries.iter().fold(Plot::bars(title, metric.name()), |plot, entry| match entry.summary() {
         Some(summary) => plot.bar(format!("{} / {}", entry.loss, entry.optimizer), &summary),
         None => plot,
     })
 }
 
-fn show(args: &CompareArgs, rows: &[Row], run: &Run, global: &Global) -> Result<(), Failure> {
+fn show(args: &CompareArgs, metric: Metric, rows: &[Row], run: &Run, global: &Global) -> Result<(), Failure> {
     if global.json {
         print_line(&serde_json::to_string(rows).map_err(LabError::method)?.to_string())?;
     } else {
-        print_line(&lab_table(args, rows).terminal().to_string())?;
+        print_line(&lab_table(args, metric, rows).terminal().to_string())?;
         print_line(&format!("\npicture: {}", run.artifacts().join("comparison.png").display()))?;
     }
     Ok(())

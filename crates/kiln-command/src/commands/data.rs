@@ -27,6 +27,13 @@ pub struct DataArgs {
     action: Action,
 }
 
+impl DataArgs {
+    /// Whether the data directory need not be there yet.
+    pub fn makes_its_folder(&self) -> bool {
+        matches!(self.action, Action::Fetch { .. })
+    }
+}
+
 #[derive(Debug, Subcommand)]
 enum Action {
     /// List the data sets that are known by name

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use kiln_data::{ArrayDataset, DataDir, catalogue, is_same_source, open_like, open_test_like};
-use kiln_lab::plot::{HeatMap, Plot};
+use kiln_data::{ArrayDataset, DataDir, TargetEncoding, Task, catalogue, is_same_source, open_like, open_test_like};
+use kiln_lab::plot::{HeatMap, Plot, Series};
 use kiln_lab::store::{self, Runs};
-use kiln_lab::train::{Evaluation, SavedModel, predict_probabilities};
+use kiln_lab::train::{Evaluation, Figures, RegressionEvaluation, SavedModel, predict_values, task_of, true_values};
 use kiln_lab::{LabError, Status, Table, device};
 use serde_json::Value;
 
@@ -17,14 +17,16 @@ use crate::output;
 /// Which model, on what.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  kiln train --data digits --epochs 5 && kiln evaluate train digits\n  \
-                        kiln train --data data/tabular/wine.csv && kiln evaluate train data/tabular/wine.csv --json")]
+                        kiln train --data data/tabular/wine.csv && kiln evaluate train data/tabular/wine.csv --json\n  \
+                        kiln train --data linnerud --epochs 50 && kiln evaluate train linnerud")]
 pub struct EvaluateArgs {
     #[command(flatten)]
     model: ModelArgs,
     /// The data of the training or a known data set (the test rows are used), or another file or folder (all rows)
     #[arg(value_name = "DATA")]
     data: String,
-    /// File for the picture of the confusion matrix, ending in .svg or .png [default: confusion.png in the model's folder]
+    /// File for the picture, ending in .svg or .png: the confusion matrix, or predicted against true numbers
+    /// [default: confusion.png or predicted.png in the model's folder]
     #[arg(long, value_name = "FILE", value_parser = picture_file)]
     picture: Option<PathBuf>,
     /// Device to compute on
@@ -80,25 +82,32 @@ impl ModelArgs {
     }
 }
 
-/// Prints the figures and draws the confusion matrix.
+/// Prints the figures and draws a picture: the confusion matrix of classes, predicted against true numbers.
 pub fn run(args: EvaluateArgs, global: &Global) -> CommandResult {
     let device = device::parse(&args.device)?;
     let path = args.model.path()?;
     let (model, network) = SavedModel::load(&path, &device)?;
     let rows = Rows::new(&model, &args.data, &global.data())?;
-    let evaluation = Evaluation::new(&predict_probabilities(&network, &rows.data, &device), &rows.data.labels());
+    let figures = Figures::of(&network, &rows.data, &model.preprocessing, &device);
     if global.json {
-        output::print_line(&document(&evaluation, &model, &rows)?.to_string())?;
+        output::print_line(&document(&figures, &model, &rows)?.to_string())?;
     } else {
-        let table = table(&evaluation, &model, &args.data, &rows);
+        let table = table(&figures, &model, &args.data, &rows);
         output::print_line(&format!("{}\n{}", table.title, table.terminal()))?;
     }
-    let picture = args.picture.unwrap_or_else(|| SavedModel::folder(&path).join("confusion.png"));
-    match confusion(&evaluation, rows.data.class_names()).write(&picture) {
+    let (name, file, plot) = match &figures {
+        Figures::Classes(found) => ("confusion matrix", "confusion.png", confusion(found, rows.data.class_names())),
+        Figures::Values(_) => {
+            let predicted = predict_values(&network, &rows.data, &model.preprocessing.targets, &device);
+            ("predicted against true", "predicted.png", agreement(&predicted, &rows.data, &model.preprocessing.targets))
+        }
+    };
+    let picture = args.picture.unwrap_or_else(|| SavedModel::folder(&path).join(file));
+    match plot.write(&picture) {
         Ok(()) if global.json => {}
-        Ok(()) => output::print_line(&format!("confusion matrix: {}", picture.display()))?,
+        Ok(()) => output::print_line(&format!("{name}: {}", picture.display()))?,
         // The figures are what was asked for, and they are printed.
-        Err(error) => tracing::warn!("the picture of the confusion matrix was not written: {error}"),
+        Err(error) => tracing::warn!("the picture of the {name} was not written: {error}"),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -118,15 +127,14 @@ impl Rows {
         let is_trained_on = is_same_source(source, &model.training.data, dir);
         if !is_trained_on && catalogue::find(source).is_none() {
             let (data, judged) = open_like(source, dir, &model.preprocessing)?;
-            if !judged || !data.is_classification() {
-                return Err(Failure::usage(format!("{source}: the rows have no classes to judge by")));
+            if !judged {
+                return Err(unjudgeable(model, source));
             }
+            check_task(model, &data, source)?;
             return Ok(Self { data, are_test_rows: false, have_changed: false });
         }
         let data = test_rows(model, source, dir)?;
-        if !data.is_classification() {
-            return Err(Failure::usage(format!("{source}: the rows have no classes to judge by")));
-        }
+        check_task(model, &data, source)?;
         let now = if is_trained_on { kiln_data::fingerprint(source, dir)? } else { None };
         let have_changed = now.is_some() && model.data_sha256.is_some() && now != model.data_sha256;
         if have_changed {
@@ -148,9 +156,22 @@ pub fn test_rows(model: &SavedModel, data: &str, dir: &DataDir) -> Result<ArrayD
     Ok(open_test_like(data, dir, &model.preprocessing, &model.training.open_options())?)
 }
 
+/// Refuses rows whose targets are of another kind than those that the model predicts.
+fn check_task(model: &SavedModel, data: &ArrayDataset, source: &str) -> Result<(), Failure> {
+    if task_of(data) == model.task() { Ok(()) } else { Err(unjudgeable(model, source)) }
+}
+
+fn unjudgeable(model: &SavedModel, source: &str) -> Failure {
+    let targets = match model.task() {
+        Task::Classify => "classes",
+        Task::Regress => "numbers",
+    };
+    Failure::usage(format!("{source}: the rows have no {targets} to judge by"))
+}
+
 /// The figures as JSON, without those that judge probabilities where the model gives none.
-fn document(evaluation: &Evaluation, model: &SavedModel, rows: &Rows) -> Result<Value, LabError> {
-    let mut document = serde_json::to_value(evaluation).map_err(LabError::method)?;
+fn document(figures: &Figures, model: &SavedModel, rows: &Rows) -> Result<Value, LabError> {
+    let mut document = serde_json::to_value(figures).map_err(LabError::method)?;
     if let Value::Object(figures) = &mut document {
         if !model.gives_probabilities() {
             figures.retain(|name, _| !matches!(name.as_str(), "log_loss" | "brier" | "calibration_error"));
@@ -161,18 +182,68 @@ fn document(evaluation: &Evaluation, model: &SavedModel, rows: &Rows) -> Result<
     Ok(document)
 }
 
-fn table(evaluation: &Evaluation, model: &SavedModel, data: &str, rows: &Rows) -> Table {
+fn table(figures: &Figures, model: &SavedModel, data: &str, rows: &Rows) -> Table {
     let title = format!("{} on {data}, {}", model.training.model, rows.describe());
+    match figures {
+        Figures::Classes(found) => table_of_classes(title, found, model.gives_probabilities()),
+        Figures::Values(found) => table_of_values(title, found),
+    }
+}
+
+fn table_of_classes(title: String, found: &Evaluation, gives_probabilities: bool) -> Table {
     let mut table = Table::new(title, ["figure", "value"]);
     let mut add = |name: &str, value: f64| table.push([name.to_string(), format!("{value:.4}")]);
-    add("accuracy", evaluation.accuracy);
-    add("macro-F1", evaluation.macro_f1);
-    if model.gives_probabilities() {
-        add("log-loss", evaluation.log_loss);
-        add("Brier score", evaluation.brier);
-        add("calibration error", evaluation.calibration_error);
+    add("accuracy", found.accuracy);
+    add("macro-F1", found.macro_f1);
+    if gives_probabilities {
+        add("log-loss", found.log_loss);
+        add("Brier score", found.brier);
+        add("calibration error", found.calibration_error);
     }
     table
+}
+
+/// One row a target and, where there are several, one with the means over them.
+fn table_of_values(title: String, found: &RegressionEvaluation) -> Table {
+    let mut table = Table::new(title, ["target", "RMSE", "MAE", "R2"]);
+    let share = |r2: Option<f64>| r2.map_or_else(|| "-".to_string(), |r2| format!("{r2:.4}"));
+    for target in &found.targets {
+        let figures = (format!("{:.4}", target.rmse), format!("{:.4}", target.mae));
+        table.push([target.name.clone(), figures.0, figures.1, share(target.r2)]);
+    }
+    if found.targets.len() > 1 {
+        table.push(["mean".into(), format!("{:.4}", found.rmse), format!("{:.4}", found.mae), share(found.r2)]);
+    }
+    table
+}
+
+/// Predicted against true numbers; several targets are drawn on the scale of the training rows, so that they fit into one
+/// picture.
+fn agreement(predicted: &[Vec<f64>], data: &ArrayDataset, targets: &TargetEncoding) -> Plot {
+    const MOST_POINTS: usize = 2000;
+    let names = data.class_names();
+    let on_scale = |mut rows: Vec<Vec<f64>>| {
+        for row in rows.iter_mut().filter(|_| names.len() > 1) {
+            let mut values: Vec<f32> = row.iter().map(|&value| value as f32).collect();
+            targets.standardise(&mut values);
+            *row = values.into_iter().map(f64::from).collect();
+        }
+        rows
+    };
+    let (predicted, truth) = (on_scale(predicted.to_vec()), on_scale(true_values(data)));
+    let all = || predicted.iter().chain(&truth).flatten().copied();
+    let (low, high) = (all().fold(f64::INFINITY, f64::min), all().fold(f64::NEG_INFINITY, f64::max));
+    let unit = if names.len() > 1 { ", in standard deviations of the training rows" } else { "" };
+    let axis = |what: &str| if names.len() > 1 { what.to_string() } else { format!("{what} {}", names[0]) };
+    let mut plot = Plot::scatter(format!("Predicted against true{unit}"), axis("true"), axis("predicted"));
+    let stride = data.len().div_ceil(MOST_POINTS).max(1);
+    for (target, name) in names.iter().enumerate() {
+        let points = truth.iter().zip(&predicted).step_by(stride).map(|(truth, found)| (truth[target], found[target]));
+        plot = plot.series(Series::new(name).points(points));
+    }
+    const DIAGONAL: usize = 60;
+    let diagonal = (0..=DIAGONAL).map(|step| low + (high - low) * step as f64 / DIAGONAL as f64);
+    plot.series(Series::new("predicted = true").points(diagonal.map(|value| (value, value))))
 }
 
 fn confusion(evaluation: &Evaluation, names: &[String]) -> Plot {

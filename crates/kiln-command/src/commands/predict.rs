@@ -1,10 +1,10 @@
-//! `kiln predict`: classes of new rows.
+//! `kiln predict`: classes or numbers of new rows.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use kiln_data::{catalogue, open_inputs_like};
-use kiln_lab::train::{SavedModel, predict_probabilities, predict_scores};
+use kiln_data::{Task, catalogue, open_inputs_like};
+use kiln_lab::train::{SavedModel, predict_probabilities, predict_scores, predict_values};
 use kiln_lab::{device, write_whole};
 use serde_json::{Map, Value, json};
 
@@ -17,7 +17,8 @@ use crate::output;
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  kiln train --data data/tabular/wine.csv && kiln predict train data/tabular/wine.csv\n  \
-                        kiln train --data digits --epochs 5 && kiln predict train digits --format jsonl --to digits.jsonl"
+                        kiln train --data digits --epochs 5 && kiln predict train digits --format jsonl --to digits.jsonl\n  \
+                        kiln train --data linnerud --epochs 50 && kiln predict train linnerud"
 )]
 pub struct PredictArgs {
     #[command(flatten)]
@@ -42,7 +43,7 @@ enum Format {
     Jsonl,
 }
 
-/// Writes one line a row: the likeliest class, then the probability, or the score, of every class.
+/// Writes one line a row: the likeliest class, then the probability, or the score, of every class; or the numbers.
 pub fn run(args: PredictArgs, global: &Global) -> CommandResult {
     let device = device::parse(&args.device)?;
     let (model, network) = SavedModel::load(&args.model.path()?, &device)?;
@@ -50,15 +51,18 @@ pub fn run(args: PredictArgs, global: &Global) -> CommandResult {
         Some(_) => test_rows(&model, &args.data, &global.data())?,
         None => open_inputs_like(&args.data, &global.data(), &model.preprocessing)?,
     };
-    let (kind, figures) = if model.gives_probabilities() {
-        ("probability", predict_probabilities(&network, &rows, &device))
-    } else {
-        ("score", predict_scores(&network, &rows, &device))
-    };
     let names = model.preprocessing.class_names();
-    let text = match args.format {
-        Format::Csv if !global.json => csv(kind, names, &figures),
-        _ => jsonl(kind, names, &figures),
+    let as_csv = args.format == Format::Csv && !global.json;
+    let text = if model.task() == Task::Regress {
+        let values = predict_values(&network, &rows, &model.preprocessing.targets, &device);
+        if as_csv { values_csv(names, &values) } else { values_jsonl(names, &values) }
+    } else {
+        let (kind, figures) = if model.gives_probabilities() {
+            ("probability", predict_probabilities(&network, &rows, &device))
+        } else {
+            ("score", predict_scores(&network, &rows, &device))
+        };
+        if as_csv { csv(kind, names, &figures) } else { jsonl(kind, names, &figures) }
     };
     match &args.to {
         Some(path) => write_whole(path, text.as_bytes())?,
@@ -85,6 +89,20 @@ fn jsonl(kind: &str, names: &[String], figures: &[Vec<f64>]) -> String {
         text.push('\n');
     }
     text
+}
+
+fn values_csv(names: &[String], values: &[Vec<f64>]) -> String {
+    let line = |cells: Vec<String>| cells.join(",") + "\n";
+    let heading = line(names.iter().map(|name| quoted(name)).collect());
+    let rows = values.iter().map(|row| line(row.iter().map(|value| format!("{value:.6}")).collect()));
+    std::iter::once(heading).chain(rows).collect()
+}
+
+fn values_jsonl(names: &[String], values: &[Vec<f64>]) -> String {
+    let object = |row: &Vec<f64>| -> Map<String, Value> {
+        names.iter().cloned().zip(row.iter().map(|value| json!(value))).collect()
+    };
+    values.iter().map(|row| format!("{}\n", Value::Object(object(row)))).collect()
 }
 
 fn likeliest(row: &[f64]) -> usize {

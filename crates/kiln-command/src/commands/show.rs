@@ -1,8 +1,9 @@
-//! `kiln show`: what a method, a loss, an optimizer or a model is, and what can be set.
+//! `kiln show`: what a method, a loss, an optimizer, a model or any other name of `kiln train` is, and what can be set.
 
 use std::process::ExitCode;
 
-use kiln_lab::train::{LOSSES, MODELS, OPTIMIZERS, Registry};
+use kiln_lab::probe::PROBES;
+use kiln_lab::train::{AUGMENTATIONS, LOSSES, MODELS, OPTIMIZERS, REGRESSION_LOSSES, Registry, SCHEDULES};
 use kiln_lab::{AnyRecipe, LabError, Scale, Table, ledger};
 use kiln_recipes::catalogue::{self, RECIPES};
 use serde_json::{Value, json};
@@ -13,9 +14,9 @@ use crate::output::{print, print_line};
 
 /// What to show.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  kiln show comp-sum\n  kiln show z-loss --markdown")]
+#[command(after_help = "Examples:\n  kiln show comp-sum\n  kiln show cosine\n  kiln show z-loss --markdown")]
 pub struct ShowArgs {
-    /// Name of a method, a loss, an optimizer or a model
+    /// Name of a method, a loss, an optimizer, a model, a schedule, an augmentation or a probe
     #[arg(value_name = "NAME")]
     name: String,
     /// Print the recorded verdict of a method in Markdown, as in the book
@@ -29,14 +30,13 @@ pub fn run(args: ShowArgs, global: &Global) -> CommandResult {
     if args.markdown {
         return recorded(&args.name);
     }
-    let parts =
-        [of_registry(&LOSSES, &args.name), of_registry(&OPTIMIZERS, &args.name), of_registry(&MODELS, &args.name)];
-    let components: Vec<Component> = parts.into_iter().flatten().collect();
-    if recipe.is_none() && components.is_empty() {
+    let everything = components();
+    if recipe.is_none() && everything.iter().all(|component| component.name != args.name) {
         let methods = RECIPES.iter().map(|recipe| recipe.card().id);
-        let known: Vec<&str> = methods.chain(LOSSES.names()).chain(OPTIMIZERS.names()).chain(MODELS.names()).collect();
-        return Err(LabError::unknown("method, loss, optimizer or model", &args.name, known).into());
+        let known: Vec<&str> = methods.chain(everything.iter().map(|component| component.name)).collect();
+        return Err(LabError::unknown("name", &args.name, known).into());
     }
+    let components: Vec<Component> = everything.into_iter().filter(|component| component.name == args.name).collect();
     if global.json {
         let method = recipe.map(method_json).transpose()?;
         let components: Vec<Value> = components.iter().map(Component::json).collect();
@@ -60,31 +60,54 @@ fn recorded(name: &str) -> CommandResult {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A loss, an optimizer or a model.
+/// A name that `kiln train` takes.
 struct Component {
     kind: &'static str,
+    /// The flag that takes it, with data that it suits.
+    flag: &'static str,
     name: &'static str,
     summary: &'static str,
     settings: Vec<[&'static str; 3]>,
 }
 
-fn of_registry<T>(registry: &Registry<T>, name: &str) -> Option<Component> {
-    let entry = registry.entries.iter().find(|entry| entry.name == name)?;
-    let settings = entry.settings.iter().map(|setting| [setting.key, setting.default, setting.about]).collect();
-    Some(Component { kind: registry.kind, name: entry.name, summary: entry.summary, settings })
+/// Everything that `kiln train` knows by name.
+fn components() -> Vec<Component> {
+    let mut all = of_registry(&LOSSES, "--data digits --loss");
+    all.extend(of_registry(&REGRESSION_LOSSES, "--data bikeshare --loss"));
+    all.extend(of_registry(&OPTIMIZERS, "--data digits --optimizer"));
+    all.extend(of_registry(&MODELS, "--data digits --model"));
+    all.extend(of_registry(&SCHEDULES, "--data digits --schedule"));
+    all.extend(of_registry(&AUGMENTATIONS, "--data digits --augment"));
+    let probe = |(name, summary): &(&'static str, &'static str)| Component {
+        kind: "probe",
+        flag: "--data digits --watch",
+        name,
+        summary,
+        settings: Vec::new(),
+    };
+    all.extend(PROBES.iter().map(probe));
+    all
+}
+
+fn of_registry<T>(registry: &Registry<T>, flag: &'static str) -> Vec<Component> {
+    let component = |entry: &kiln_lab::train::Entry<T>| {
+        let settings = entry.settings.iter().map(|setting| [setting.key, setting.default, setting.about]).collect();
+        Component { kind: registry.kind, flag, name: entry.name, summary: entry.summary, settings }
+    };
+    registry.entries.iter().map(component).collect()
 }
 
 impl Component {
     fn text(&self) -> String {
         let mut text = format!("{} {}: {}", self.kind, self.name, self.summary);
-        if !self.settings.is_empty() {
+        let mut selector = self.name.to_string();
+        if let Some([key, default, _]) = self.settings.first() {
             let mut table = Table::new("Settings", ["setting", "default", "what it does"]);
             self.settings.iter().for_each(|setting| table.push(*setting));
-            let [key, default, _] = self.settings[0];
-            let example = format!("use: kiln train --data digits --{} {}:{key}={default}", self.kind, self.name);
-            text.push_str(&format!("\n{}\n{example}", table.terminal()));
+            text.push_str(&format!("\n{}", table.terminal()));
+            selector.push_str(&format!(":{key}={default}"));
         }
-        text
+        text + &format!("\nuse: kiln train {} {selector}", self.flag)
     }
 
     fn json(&self) -> Value {

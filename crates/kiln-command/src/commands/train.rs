@@ -5,13 +5,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use burn::train::{ExecutionStrategy, MultiDeviceOptim};
-use kiln_data::{LabelNoise, Splits, open};
+use kiln_data::{DataDir, LabelNoise, Splits, Task, open};
 use kiln_lab::train::{
-    Backpropagation, Evaluation, LOSSES, MODELS, OPTIMIZERS, SavedModel, Selector, TrainConfig, Trained, Training,
-    predict_probabilities, train,
+    Backpropagation, Figures, MODELS, OPTIMIZERS, PreparedRows, RegressionEvaluation, SavedModel, Selector,
+    TrainConfig, Trained, Training, build_augmentations, build_objective, default_loss, task_of, train_on,
 };
 use kiln_lab::{LabError, Plot, Probe, Run, RunOptions, Scale, Series, Verdict, probe};
-use kiln_loss::ClassificationLoss;
 use serde::Serialize;
 
 use crate::cli::Global;
@@ -22,7 +21,9 @@ use crate::reading::ReadingArgs;
 /// What to train, on what, and how. Without a flag, `--config` decides; without either, the default.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  kiln train --data digits --model mlp:hidden=256-256 --epochs 10\n  \
-                        kiln train --data data/tabular/wine.csv --loss comp-sum:tau=1.5 --optimizer diffgrad")]
+                        kiln train --data data/tabular/wine.csv --loss comp-sum:tau=1.5 --optimizer diffgrad\n  \
+                        kiln train --data bikeshare --loss huber --epochs 5\n  \
+                        kiln train --data fashion-mnist --model convnet --augment crop:padding=2,flip --epochs 1")]
 pub struct TrainArgs {
     /// Name of a data set, or a file or folder of your own
     #[arg(long, value_name = "DATA")]
@@ -36,12 +37,16 @@ pub struct TrainArgs {
     /// Network, as NAME or NAME:key=value,... [default: mlp]
     #[arg(long, value_name = "MODEL")]
     model: Option<Selector>,
-    /// Loss, as NAME or NAME:key=value,... [default: cross-entropy]
+    /// Loss, as NAME or NAME:key=value,... [default: cross-entropy for classes, mse for numbers]
     #[arg(long, value_name = "LOSS")]
     loss: Option<Selector>,
     /// Optimizer, as NAME or NAME:key=value,... [default: adam]
     #[arg(long, value_name = "OPTIMIZER")]
     optimizer: Option<Selector>,
+    /// Random changes of the training pictures, as NAME or NAME:key=value,..., joined by commas: crop, flip, cutout,
+    /// colour-jitter, rotation, noise
+    #[arg(long, value_name = "CHANGE,...", value_parser = Selector::list)]
+    augment: Option<std::vec::Vec<Selector>>,
     /// Passes over the training rows [default: 20]
     #[arg(long, value_name = "N")]
     epochs: Option<usize>,
@@ -87,10 +92,10 @@ pub fn run(args: TrainArgs, global: &Global) -> CommandResult {
     let mut options = RunOptions::new(Scale::Full, out, global.data());
     options.device = device;
     options.show_progress = !global.json;
-    prepare(&config, global)?;
+    let (config, splits) = prepare(config, &global.data())?;
     let settings = toml::Table::try_from(&config).map_err(LabError::method)?;
     let mut run = Run::start("train", settings, vec![config.seed], &options)?;
-    let summary = perform(&config, &mut run)?;
+    let summary = attempt(&config, &splits, &mut run)?;
     show(&summary, global)
 }
 
@@ -98,8 +103,14 @@ pub fn run(args: TrainArgs, global: &Global) -> CommandResult {
 pub fn resume(mut run: Run, global: &Global) -> CommandResult {
     let settings = run.settings().clone();
     let config: TrainConfig = settings.try_into().map_err(LabError::method)?;
-    let summary = perform(&config, &mut run)?;
+    let (config, splits) = prepare(config, run.data())?;
+    let summary = attempt(&config, &splits, &mut run)?;
     show(&summary, global)
+}
+
+/// Trains, and leaves in the run why that failed, if it did.
+fn attempt(config: &TrainConfig, splits: &Splits, run: &mut Run) -> Result<Summary, Failure> {
+    perform(config, splits, run).inspect_err(|failure| run.fail(failure))
 }
 
 fn configuration(args: TrainArgs) -> Result<TrainConfig, Failure> {
@@ -110,7 +121,7 @@ fn configuration(args: TrainArgs) -> Result<TrainConfig, Failure> {
     macro_rules! take {
         ($($field:ident),*) => { $(if let Some(value) = args.$field { config.$field = value; })* };
     }
-    take!(data, model, loss, optimizer, epochs, batch_size, lr, schedule, seed, watch, validation, test);
+    take!(data, augment, model, optimizer, epochs, batch_size, lr, schedule, seed, watch, validation, test);
     let reading = args.reading.options();
     config.target = reading.target.or(config.target);
     config.task = reading.task.or(config.task);
@@ -119,6 +130,7 @@ fn configuration(args: TrainArgs) -> Result<TrainConfig, Failure> {
     if !reading.ignore.is_empty() {
         config.ignore = reading.ignore;
     }
+    config.loss = args.loss.or(config.loss);
     config.patience = args.patience.or(config.patience);
     config.label_noise = args.label_noise.or(config.label_noise);
     if config.data.is_empty() {
@@ -130,47 +142,60 @@ fn configuration(args: TrainArgs) -> Result<TrainConfig, Failure> {
     Ok(config)
 }
 
-/// Refuses every name and value that is not right before anything is written.
-fn prepare(config: &TrainConfig, global: &Global) -> Result<(), Failure> {
+/// Refuses every name and value that is not right before anything is written; gives the configuration with what the data
+/// decides, and the data.
+fn prepare(mut config: TrainConfig, data: &DataDir) -> Result<(TrainConfig, Splits), Failure> {
     config.fit_settings()?;
-    let loss = LOSSES.build(&config.loss)?;
     OPTIMIZERS.build(&config.optimizer)?;
     let network = MODELS.build(&config.model)?;
     probes(&config.watch)?;
-    let splits = splits(config, &global.data())?;
+    let splits = open(&config.data, data, &config.open_options())?;
     splits.notes.iter().for_each(|note| eprintln!("{note}"));
+    let splits = match &config.label_noise {
+        Some(noise) => noise.corrupt_splits(splits, config.seed)?,
+        None => splits,
+    };
+    let task = task_of(&splits.train);
+    config.task = Some(task);
+    let loss = config.loss.get_or_insert_with(|| default_loss(task));
+    build_objective(loss, &splits.train)?;
+    refuse_blind_probes(&config.watch, task)?;
+    build_augmentations(&config.augment, splits.train.input_shape())?;
     network
         .init_seeded(splits.train.input_shape(), splits.train.num_classes(), config.seed, &Default::default())
         .map_err(|error| Failure::usage(format!("--model {}: {error}", config.model)))?;
-    loss.check_classes(splits.train.num_classes())
-        .map_err(|error| Failure::usage(format!("--loss {}: {error}", config.loss)))
+    Ok((config, splits))
 }
 
-fn splits(config: &TrainConfig, data: &kiln_data::DataDir) -> Result<Splits, Failure> {
-    let splits = open(&config.data, data, &config.open_options())?;
-    if !splits.train.is_classification() {
-        return Err(Failure::usage(format!(
-            "--data {}: the target is a number, and `kiln train` learns classes; name a column of classes with --target",
-            config.data
-        )));
-    }
-    match &config.label_noise {
-        Some(noise) => Ok(noise.corrupt_splits(splits, config.seed)?),
-        None => Ok(splits),
+/// Refuses probes that compare the network with classes where there are none.
+fn refuse_blind_probes(names: &[String], task: Task) -> Result<(), Failure> {
+    let probes = probes(names)?;
+    match probes.iter().find(|probe| task == Task::Regress && probe.needs_classes()) {
+        None => Ok(()),
+        Some(blind) => {
+            let seeing = probe::PROBES.iter().map(|(name, _)| *name);
+            let seeing: Vec<&str> =
+                seeing.filter(|name| probe::by_name(name).is_ok_and(|probe| !probe.needs_classes())).collect();
+            Err(Failure::usage(format!(
+                "--watch {}: it looks at classes, and the target is a number; for numbers there are: {}",
+                blind.name(),
+                seeing.join(", ")
+            )))
+        }
     }
 }
 
-fn perform(config: &TrainConfig, run: &mut Run) -> Result<Summary, Failure> {
-    let splits = splits(config, run.data())?;
+fn perform(config: &TrainConfig, splits: &Splits, run: &mut Run) -> Result<Summary, Failure> {
     let device = run.device();
+    let loss = config.loss.clone().unwrap_or_else(|| default_loss(task_of(&splits.train)));
     let network_config = MODELS.build(&config.model)?;
-    let (shape, classes) = (splits.train.input_shape(), splits.train.num_classes());
-    let network = network_config.init_seeded(shape, classes, config.seed, &device).map_err(LabError::method)?;
+    let (shape, outputs) = (splits.train.input_shape(), splits.train.num_classes());
+    let network = network_config.init_seeded(shape, outputs, config.seed, &device).map_err(LabError::method)?;
     let parameters = network.num_parameters();
     let context = Arc::new(run.job("train", "seed"));
     let training = Training {
         network,
-        objective: Box::new(LOSSES.build(&config.loss)?),
+        objective: build_objective(&loss, &splits.train)?,
         rule: Box::new(Backpropagation),
         optimizer: OPTIMIZERS.build(&config.optimizer)?,
         settings: config.fit_settings()?,
@@ -182,7 +207,11 @@ fn perform(config: &TrainConfig, run: &mut Run) -> Result<Summary, Failure> {
         },
     };
     let started = std::time::Instant::now();
-    let trained = train(training, &splits, &run.folder().join("checkpoints"), context.clone())?;
+    let prepared = |data| PreparedRows::new(data, &splits.preprocessing.targets);
+    let changes = build_augmentations(&config.augment, splits.train.input_shape())?;
+    let rows = Arc::new(prepared(&splits.train).augmented(changes, config.seed));
+    let folder = run.folder().join("checkpoints");
+    let trained = train_on(training, rows, Arc::new(prepared(&splits.validation)), &folder, context.clone())?;
     let seconds = started.elapsed().as_secs_f64();
     context.finish()?;
 
@@ -195,21 +224,26 @@ fn perform(config: &TrainConfig, run: &mut Run) -> Result<Summary, Failure> {
     };
     model.save(&trained.network, run.folder())?;
     run.plot("loss", &course(&trained))?;
-    let test = Evaluation::new(&predict_probabilities(&trained.network, &splits.test, &device), &splits.test.labels());
+    let judge = |data| Figures::of(&trained.network, data, &splits.preprocessing, &device);
     let summary = Summary {
         run: run.folder().to_path_buf(),
         data: config.data.clone(),
         model: config.model.to_string(),
-        loss: config.loss.to_string(),
+        loss: loss.to_string(),
         optimizer: config.optimizer.to_string(),
         parameters,
         rows: [splits.train.len(), splits.validation.len(), splits.test.len()],
         epochs: trained.epochs.len(),
         best_epoch: trained.best.epoch,
         validation_loss: trained.best.validation_loss,
-        validation_accuracy: trained.best.validation_accuracy / 100.0,
-        test_accuracy: test.accuracy,
-        test_log_loss: model.gives_probabilities().then_some(test.log_loss),
+        figures: match judge(&splits.test) {
+            Figures::Classes(test) => Quality::Classes {
+                validation_accuracy: trained.best.validation_accuracy / 100.0,
+                test_accuracy: test.accuracy,
+                test_log_loss: model.gives_probabilities().then_some(test.log_loss),
+            },
+            Figures::Values(test) => Quality::Values { validation: judge(&splits.validation).values(), test },
+        },
         seconds,
     };
     run.table(summary.lab_table());
@@ -238,29 +272,51 @@ struct Summary {
     epochs: usize,
     best_epoch: usize,
     validation_loss: f64,
-    validation_accuracy: f64,
-    test_accuracy: f64,
-    test_log_loss: Option<f64>,
+    #[serde(flatten)]
+    figures: Quality,
     seconds: f64,
+}
+
+/// How good the network is, on the rows that chose its epoch and on rows that chose nothing.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Quality {
+    Classes { validation_accuracy: f64, test_accuracy: f64, test_log_loss: Option<f64> },
+    Values { validation: Option<RegressionEvaluation>, test: RegressionEvaluation },
+}
+
+impl Quality {
+    /// On the validation and on the test rows.
+    fn lines(&self) -> [String; 2] {
+        match self {
+            Self::Classes { validation_accuracy, test_accuracy, test_log_loss } => {
+                let log_loss = test_log_loss.map(|loss| format!(", log-loss {loss:.4}")).unwrap_or_default();
+                [format!("accuracy {validation_accuracy:.4}"), format!("accuracy {test_accuracy:.4}{log_loss}")]
+            }
+            Self::Values { validation, test } => {
+                let line = |found: &RegressionEvaluation| {
+                    format!("RMSE {:.4}, MAE {:.4}, R2 {}", found.rmse, found.mae, found.shown_r2())
+                };
+                [validation.as_ref().map(line).unwrap_or_default(), line(test)]
+            }
+        }
+    }
 }
 
 impl Summary {
     fn rows(&self) -> Vec<(&'static str, String)> {
         let [train, validation, test] = self.rows;
-        let mut rows = vec![
+        let [on_validation, on_test] = self.figures.lines();
+        vec![
             ("data", format!("{} ({train} to train, {validation} to validate, {test} to test)", self.data)),
             ("model", format!("{} ({} parameters)", self.model, self.parameters)),
             ("loss", self.loss.clone()),
             ("optimizer", self.optimizer.clone()),
             ("epochs", format!("{}, best {}", self.epochs, self.best_epoch)),
-            ("validation", format!("loss {:.4}, accuracy {:.4}", self.validation_loss, self.validation_accuracy)),
-            ("test", format!("accuracy {:.4}", self.test_accuracy)),
+            ("validation", format!("loss {:.4}, {on_validation}", self.validation_loss)),
+            ("test", on_test),
             ("seconds", format!("{:.2}", self.seconds)),
-        ];
-        if let Some(log_loss) = self.test_log_loss {
-            rows[6].1 += &format!(", log-loss {log_loss:.4}");
-        }
-        rows
+        ]
     }
 
     fn lab_table(&self) -> kiln_lab::Table {

@@ -96,3 +96,14 @@ fn a_bare_file_name_of_an_idx_pair_is_read() {
     let shown = session.kiln("data show train-images-idx3-ubyte").succeeds();
     assert!(shown.out.contains("[1, 4, 4]"), "{}", shown.out);
 }
+
+#[test]
+fn a_data_directory_that_is_not_there_is_named() {
+    let session = Session::new();
+    for line in ["data list", "data show digits", "train --data iris", "list"] {
+        let printed = session.kiln(&format!("{line} --data-dir nowhere/at-all"));
+        assert_eq!(printed.code, 2, "{line}: {}", printed.message());
+        assert!(printed.message().contains("--data-dir nowhere/at-all: there is no such folder"), "{line}");
+        assert!(printed.out.is_empty(), "{line}");
+    }
+}

@@ -4,6 +4,7 @@ mod bad_data;
 mod documents;
 mod noise;
 mod predicting;
+mod regression;
 mod reproductions;
 mod session;
 mod training;

@@ -2,11 +2,7 @@
 
 use serde_json::Value;
 
-use crate::session::{Session, table};
-
-fn json(text: &str) -> Value {
-    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
-}
+use crate::session::{Session, json, table};
 
 fn idx(dimensions: &[u32], values: usize) -> Vec<u8> {
     let magic = 0x800 + dimensions.len() as u32;

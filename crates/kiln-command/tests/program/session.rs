@@ -74,6 +74,12 @@ impl Printed {
     }
 }
 
+/// A text as JSON.
+#[track_caller]
+pub fn json(text: &str) -> serde_json::Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
 /// A table of two numbers and the classes p and q, of `rows` rows.
 pub fn table(rows: usize) -> String {
     let line =

@@ -6,11 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::session::{DATA, Session, table};
-
-fn json(text: &str) -> Value {
-    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
-}
+use crate::session::{DATA, Session, json, table};
 
 #[test]
 fn a_model_is_trained_judged_and_used() {
@@ -101,6 +97,44 @@ fn a_configuration_gives_the_same_as_flags_and_flags_win() {
 }
 
 #[test]
+fn pictures_are_changed_in_training_and_not_in_judging() {
+    let session = Session::new();
+    let line = "train --data digits --epochs 3 --lr 0.003 --augment crop:padding=1,rotation:degrees=10";
+    let summary = json(&session.kiln(&format!("{line} --json")).succeeds().out);
+    let saved = std::fs::read_to_string(session.run("train").join("model.toml")).unwrap();
+    assert!(saved.contains("augment = [\"crop:padding=1\", \"rotation:degrees=10\"]"), "{saved}");
+    let judged = json(&session.kiln("evaluate train digits --json").succeeds().out);
+    assert_eq!(judged["accuracy"], summary["test_accuracy"]);
+    session.file(
+        "train.toml",
+        "data = \"digits\"\nepochs = 3\nlr = 0.003\naugment = [\"crop:padding=1\", \"rotation:degrees=10\"]\n",
+    );
+    let from_file = json(&session.kiln("train --config train.toml --json").succeeds().out);
+    assert_eq!(from_file["validation_loss"], summary["validation_loss"]);
+    let plain = json(&session.kiln("train --data digits --epochs 3 --lr 0.003 --json").succeeds().out);
+    assert_ne!(plain["validation_loss"], summary["validation_loss"]);
+}
+
+#[test]
+fn every_name_that_can_be_typed_is_shown_with_its_settings() {
+    let session = Session::new();
+    for (name, parts) in [
+        ("cosine", &["schedule cosine", "warmup", "--schedule cosine:warmup=0"][..]),
+        ("crop", &["augmentation crop", "padding", "--augment crop:padding=4"]),
+        ("confusion", &["probe confusion", "--watch confusion"]),
+        ("huber", &["loss huber", "delta", "--data bikeshare --loss huber:delta=1"]),
+        ("resnet", &["model resnet", "depth"]),
+        ("diffgrad", &["optimizer diffgrad", "friction"]),
+    ] {
+        let shown = session.kiln(&format!("show {name}")).succeeds().out;
+        assert!(parts.iter().all(|part| shown.contains(part)), "{name}: {shown}");
+    }
+    let printed = session.kiln("show cosin");
+    assert_eq!(printed.code, 2);
+    assert!(printed.message().contains("unknown name `cosin`; did you mean `cosine`?"), "{}", printed.message());
+}
+
+#[test]
 fn losses_and_optimizers_are_compared() {
     let session = Session::new();
     session.file("own.csv", table(80));
@@ -167,6 +201,11 @@ fn what_cannot_be_trained_is_a_usage_error_with_the_right_value() {
         ("--data own.csv --schedule cosin", "did you mean 'cosine'?"),
         ("--data own.csv --watch confusio", "did you mean `confusion`?"),
         ("--data own.csv --device abacus", "no device `abacus`"),
+        ("--data own.csv --device cudaa", "no device `cudaa`: did you mean `cuda`?"),
+        ("--data own.csv --augment flip", "augmentation 'flip': pictures are changed, and the rows are a table of 2"),
+        ("--data digits --augment crop:paddin=2", "did you mean 'padding'?"),
+        ("--data digits --augment flop", "did you mean 'flip'?"),
+        ("--data digits --augment cutout:size=16", "hides pictures of 8x8 whole"),
     ] {
         let printed = session.kiln(&format!("train {arguments}"));
         assert_eq!(printed.code, 2, "{arguments}: {}", printed.message());
@@ -195,6 +234,9 @@ fn a_training_that_diverges_says_where_and_what_to_try() {
         assert!(message.contains(part), "{message}");
     }
     assert!(!session.run("train").join("model.safetensors").exists());
+    let runs = json(&session.kiln("runs --json").succeeds().out);
+    let outcome = runs[0]["outcome"].as_str().unwrap();
+    assert!(outcome.starts_with("failed: training diverged: the loss is"), "{outcome}");
 }
 
 #[test]
@@ -234,7 +276,8 @@ fn a_model_that_does_not_fit_is_refused() {
     refused("predict garbled own.csv", 1, "garbled/model.toml is not a valid model description");
 }
 
-const LONG: &str = "train --data digits --model mlp:hidden=96-96 --epochs 25 --batch-size 16 --watch confusion";
+const LONG: &str = "train --data digits --model mlp:hidden=96-96 --epochs 25 --batch-size 16 --watch confusion \
+                    --augment crop:padding=1,noise";
 
 /// Kills a training after a few epochs; gives the folder of its run.
 fn killed(session: &Session) -> PathBuf {

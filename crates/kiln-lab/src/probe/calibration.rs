@@ -28,9 +28,13 @@ impl Probe for Calibration {
         "calibration"
     }
 
+    fn needs_classes(&self) -> bool {
+        true
+    }
+
     fn observe(&mut self, view: &ProbeView<'_>) -> Result<(), LabError> {
         let logits = rows(view.network.forward(view.inputs.clone()))?;
-        let bins = binned(&logits, &classes(view.targets.clone())?);
+        let bins = binned(&logits, &classes(view.targets.classes())?);
         view.context.metric(view.step, "calibration/error", error(&bins));
         let filled = bins.iter().filter(|bin| bin.count > 0.0);
         let points = filled.map(|bin| (bin.confidence / bin.count, bin.right / bin.count));

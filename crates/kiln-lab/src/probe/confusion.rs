@@ -12,9 +12,13 @@ impl Probe for Confusion {
         "confusion"
     }
 
+    fn needs_classes(&self) -> bool {
+        true
+    }
+
     fn observe(&mut self, view: &ProbeView<'_>) -> Result<(), LabError> {
         let logits = rows(view.network.forward(view.inputs.clone()))?;
-        let targets = classes(view.targets.clone())?;
+        let targets = classes(view.targets.classes())?;
         let num_classes = logits.first().map_or(0, Vec::len);
         let mut counts = vec![vec![0.0; num_classes]; num_classes];
         for (row, target) in logits.iter().zip(&targets) {

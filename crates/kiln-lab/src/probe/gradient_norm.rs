@@ -18,10 +18,14 @@ impl Probe for GradientNorm {
         "gradient-norm"
     }
 
+    fn needs_classes(&self) -> bool {
+        true
+    }
+
     fn observe(&mut self, view: &ProbeView<'_>) -> Result<(), LabError> {
         let network = view.network.valid();
         let (_, slope) = gradient(&network, |network| {
-            loss::cross_entropy(&Values, network.forward(view.inputs.clone()), view.targets.clone())
+            loss::cross_entropy(&Values, network.forward(view.inputs.clone()), view.targets.classes())
         });
         view.context.metric(view.step, "gradient-norm/value", slope.norm());
         self.course.draw(view, "gradient-norm", "norm of the gradient", slope.norm())

@@ -19,6 +19,7 @@ use burn::tensor::{Int, Tensor};
 use kiln_nn::Network;
 
 use self::course::Course;
+use crate::train::BatchTargets;
 use crate::{JobContext, LabError};
 
 /// Something that watches training and writes metrics and pictures. It never changes the network.
@@ -29,6 +30,11 @@ pub trait Probe: Send {
     /// How often it looks.
     fn cadence(&self) -> Cadence {
         Cadence::Epoch
+    }
+
+    /// Whether it compares the network with classes, so that it has nothing to see where targets are numbers.
+    fn needs_classes(&self) -> bool {
+        false
     }
 
     /// Looks at the network as a step has left it.
@@ -55,8 +61,8 @@ pub struct ProbeView<'a> {
     /// Rows of the validation split (of the training split where there is none), the same ones at every look:
     /// `[batch_size, features]`, without autodiff.
     pub inputs: Tensor<2>,
-    /// Classes of the rows, `[batch_size]`.
-    pub targets: Tensor<1, Int>,
+    /// What is to be predicted for the rows.
+    pub targets: BatchTargets,
     /// Steps that are done, over all epochs.
     pub step: u64,
     /// Epoch, counted from 1.
@@ -185,7 +191,7 @@ mod tests {
             let view = ProbeView {
                 network: &network,
                 inputs: Tensor::ones([5, 16], &device),
-                targets: Tensor::from_data([0, 1, 2, 0, 1], &device),
+                targets: BatchTargets::Classes(Tensor::from_data([0, 1, 2, 0, 1], &device)),
                 step: 7,
                 epoch: 2,
                 context: &context,
@@ -217,7 +223,7 @@ mod tests {
             let view = ProbeView {
                 network: &zero,
                 inputs: inputs.clone(),
-                targets: Tensor::from_data([1], &device),
+                targets: BatchTargets::Classes(Tensor::from_data([1], &device)),
                 step: 3,
                 epoch: 1,
                 context: &context,

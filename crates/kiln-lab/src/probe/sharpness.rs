@@ -23,12 +23,16 @@ impl Probe for Sharpness {
         "sharpness"
     }
 
+    fn needs_classes(&self) -> bool {
+        true
+    }
+
     fn observe(&mut self, view: &ProbeView<'_>) -> Result<(), LabError> {
         // Dropout and the statistics of the batch have no place in a curvature: as at inference.
         let network = view.network.valid();
         let hessian = HessianOperator::new(&network, |network: &Network, duals: &Duals| {
             let logits = network.forward_in(duals, duals.constant(view.inputs.clone()));
-            loss::cross_entropy(duals, logits, view.targets.clone())
+            loss::cross_entropy(duals, logits, view.targets.classes())
         });
         let settings = LanczosConfig::new().with_tolerance(1e-3).with_max_steps(100);
         match lanczos(&hessian, &settings, (&view.inputs.device(), view.inputs.dtype())) {
@@ -49,6 +53,7 @@ impl Probe for Sharpness {
 mod tests {
     use super::*;
     use crate::JobContext;
+    use crate::train::BatchTargets;
     use burn::tensor::{Device, Tensor};
     use kiln_nn::NetworkConfig;
 
@@ -63,7 +68,7 @@ mod tests {
         let view = ProbeView {
             network: &network,
             inputs: Tensor::ones([3, 2], &device),
-            targets: Tensor::from_data([0, 1, 0], &device),
+            targets: BatchTargets::Classes(Tensor::from_data([0, 1, 0], &device)),
             step: 1,
             epoch: 1,
             context: &context,

@@ -4,12 +4,12 @@ use std::fmt;
 
 use burn::{
     module::Module,
-    tensor::{Device, Int, Tensor},
+    tensor::{Device, Tensor},
 };
-use kiln_data::ArrayDataset;
 use kiln_nn::Network;
 
 use super::{Cadence, Probe, ProbeView};
+use crate::train::{BatchTargets, Examples};
 use crate::{JobContext, LabError};
 
 /// The probes of a training with the rows that they look at: the same ones at every look, so that one look can be
@@ -17,7 +17,7 @@ use crate::{JobContext, LabError};
 pub struct Watch {
     probes: Vec<Box<dyn Probe>>,
     inputs: Tensor<2>,
-    targets: Tensor<1, Int>,
+    targets: BatchTargets,
     steps: u64,
     epochs: u64,
 }
@@ -38,10 +38,10 @@ impl Watch {
     pub const ROWS: usize = 256;
 
     /// Probes that look at rows of `data`, spread evenly over it.
-    pub fn new(probes: Vec<Box<dyn Probe>>, data: &ArrayDataset, device: &Device) -> Self {
+    pub fn new(probes: Vec<Box<dyn Probe>>, data: &dyn Examples, device: &Device) -> Self {
         let count = if probes.is_empty() { 1 } else { Self::ROWS }.min(data.len());
         let rows: Vec<usize> = (0..count).map(|row| row * data.len() / count).collect();
-        let (inputs, targets) = data.batch(&rows, device);
+        let (inputs, targets) = data.examples(&rows, 1, device);
         Self { probes, inputs, targets, steps: 0, epochs: 0 }
     }
 

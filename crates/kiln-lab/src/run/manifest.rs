@@ -23,6 +23,9 @@ pub struct Manifest {
     pub method: String,
     /// How far it got.
     pub status: Status,
+    /// Why it stopped, where it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
     /// When it started, in UTC by RFC 3339.
     pub started: String,
     /// Seconds of work so far, over all resumptions.

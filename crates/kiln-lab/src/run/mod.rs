@@ -213,8 +213,7 @@ impl Run {
         match verdict.and_then(|verdict| self.finish(&verdict).map(|()| verdict)) {
             Ok(verdict) => Ok(verdict),
             Err(error) => {
-                // The first error is the one to report; the status only helps `kiln runs`.
-                let _ = self.set_status(Status::Failed);
+                self.fail(&error);
                 Err(error)
             }
         }
@@ -272,6 +271,13 @@ impl Run {
             Some(out) if !out.as_os_str().is_empty() => report::write_index(out).map(drop),
             _ => report::write_index(Path::new(".")).map(drop),
         }
+    }
+
+    /// Marks the run as failed, for `kiln runs`; it can still be resumed.
+    pub fn fail(&mut self, reason: &dyn std::error::Error) {
+        self.manifest.failure = Some(reason.to_string());
+        // The error that stopped the run is the one to report, not that its status could not be written.
+        let _ = self.set_status(Status::Failed);
     }
 
     /// The run's folder.
@@ -434,6 +440,9 @@ impl Run {
         self.manifest.elapsed_seconds = self.elapsed_seconds();
         self.started = Instant::now();
         self.manifest.status = status;
+        if status != Status::Failed {
+            self.manifest.failure = None;
+        }
         self.manifest.write(&self.folder)
     }
 }
@@ -462,6 +471,7 @@ fn new_manifest(method: &str, settings: Settings, seeds: Vec<u64>, device: &str,
     Manifest {
         method: method.to_string(),
         status: Status::Running,
+        failure: None,
         started: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
         elapsed_seconds: 0.0,
         scale: None,

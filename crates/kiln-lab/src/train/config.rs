@@ -32,10 +32,14 @@ pub struct TrainConfig {
     /// Noise on the labels of the training and validation rows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label_noise: Option<LabelNoise>,
+    /// Random changes of the training pictures, in their order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub augment: Vec<Selector>,
     /// The network.
     pub model: Selector,
-    /// What is minimised.
-    pub loss: Selector,
+    /// What is minimised; where nothing is said, the task's own, see [`default_loss`](super::default_loss).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loss: Option<Selector>,
     /// How gradients become steps.
     pub optimizer: Selector,
     /// Passes over the training set.
@@ -69,8 +73,9 @@ impl Default for TrainConfig {
             image_size: None,
             header: None,
             label_noise: None,
+            augment: Vec::new(),
             model: Selector::named("mlp"),
-            loss: Selector::named("cross-entropy"),
+            loss: None,
             optimizer: Selector::named("adam"),
             epochs: 20,
             batch_size: 64,
@@ -87,7 +92,7 @@ impl Default for TrainConfig {
 
 impl TrainConfig {
     /// Names of all keys of `train.toml`.
-    pub const KEYS: [&str; 19] = [
+    pub const KEYS: [&str; 20] = [
         "data",
         "target",
         "task",
@@ -95,6 +100,7 @@ impl TrainConfig {
         "image-size",
         "header",
         "label-noise",
+        "augment",
         "model",
         "loss",
         "optimizer",
@@ -207,10 +213,12 @@ mod tests {
         let config = TrainConfig {
             target: Some("y".into()),
             task: Some(Task::Classify),
+            loss: Some(Selector::named("mae")),
             ignore: vec!["id".into()],
             image_size: Some((32, 32)),
             header: Some(true),
             label_noise: Some(LabelNoise::Uniform(0.3)),
+            augment: vec![Selector::named("flip")],
             patience: Some(3),
             ..Default::default()
         };

@@ -2,13 +2,13 @@
 
 use burn::module::Module;
 use burn::optim::ModuleOptimizer;
-use burn::tensor::{Device, Int, Tensor};
+use burn::tensor::{Device, Tensor};
 use kiln_data::ArrayDataset;
 use kiln_data::split::permutation;
 use kiln_nn::Network;
 use serde::{Deserialize, Serialize};
 
-use super::{Backpropagation, Batch, Objective, Schedule, TrainingRule};
+use super::{Backpropagation, Batch, Examples, Objective, Schedule, TrainingRule};
 use crate::{
     JobContext, LabError, Probe,
     probe::{Moment, Watch},
@@ -53,10 +53,10 @@ pub struct Fit {
 ///
 /// # Errors
 /// [`LabError::Diverged`] with the step at which the loss stopped being finite.
-pub fn fit(
+pub fn fit<E: Examples>(
     network: Network,
-    train: &ArrayDataset,
-    validation: Option<&ArrayDataset>,
+    train: &E,
+    validation: Option<&E>,
     objective: &dyn Objective,
     optimizer: ModuleOptimizer,
     settings: &FitSettings,
@@ -70,10 +70,10 @@ pub fn fit(
 /// # Errors
 /// As [`fit`], and whatever `observe` returns.
 #[allow(clippy::too_many_arguments)]
-pub fn fit_observed(
+pub fn fit_observed<E: Examples>(
     network: Network,
-    train: &ArrayDataset,
-    validation: Option<&ArrayDataset>,
+    train: &E,
+    validation: Option<&E>,
     objective: &dyn Objective,
     optimizer: ModuleOptimizer,
     settings: &FitSettings,
@@ -147,11 +147,11 @@ impl<'a> Fitting<'a> {
     /// # Errors
     /// [`LabError::Diverged`] with the step at which the loss stopped being finite, and whatever the probes and the
     /// observer return.
-    pub fn run(
+    pub fn run<E: Examples>(
         self,
         network: Network,
-        train: &ArrayDataset,
-        validation: Option<&ArrayDataset>,
+        train: &E,
+        validation: Option<&E>,
         context: &JobContext,
     ) -> Result<Fit, LabError> {
         let Self { objective, mut optimizer, settings, rule, probes, mut after_epoch } = self;
@@ -167,7 +167,7 @@ impl<'a> Fitting<'a> {
             let order = permutation(train.len(), epoch_seed(settings.seed, epoch));
             let mut loss_sum = 0.0;
             for indices in order.chunks(settings.batch_size) {
-                let (inputs, targets) = train.batch(indices, &tracked);
+                let (inputs, targets) = train.examples(indices, epoch, &tracked);
                 let last = (step + 1) % steps_per_epoch == 0;
                 let batch = Batch { inputs, targets, step: step as u64, epoch, last, rows: indices.to_vec() };
                 let learned = rule.learn(&network, objective, &batch);
@@ -188,7 +188,8 @@ impl<'a> Fitting<'a> {
                 let moment = Moment { steps: step as u64, epoch: epoch as u64, ends_epoch: last };
                 watch.look(&network, moment, context)?;
             }
-            let validation_accuracy = validation.map(|data| accuracy(&network.valid(), data, &plain));
+            let judged = validation.filter(|data| data.has_classes());
+            let validation_accuracy = judged.map(|data| accuracy(&network.valid(), data, &plain));
             let record = EpochRecord { epoch, train_loss: loss_sum / steps_per_epoch as f64, validation_accuracy };
             context.metric(step as u64, "train_loss", record.train_loss);
             if let Some(accuracy) = validation_accuracy {
@@ -206,25 +207,27 @@ pub fn epoch_seed(seed: u64, epoch: usize) -> u64 {
     seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(epoch as u64)
 }
 
-/// Logits of a whole set in blocks, `[num_examples, num_classes]` in row order.
+/// Rows that are judged together.
+const BLOCK: usize = 512;
+
+/// Outputs of a whole set in blocks, `[num_examples, num_outputs]` in row order: logits where targets are classes.
 pub fn predict_logits(network: &Network, data: &ArrayDataset, device: &Device) -> Tensor<2> {
-    const BLOCK: usize = 512;
     let all: Vec<usize> = (0..data.len()).collect();
-    let blocks = all
-        .chunks(BLOCK)
-        .map(|indices| {
-            let (inputs, _): (Tensor<2>, Tensor<1, Int>) = data.batch(indices, device);
-            network.forward(inputs)
-        })
-        .collect();
-    Tensor::cat(blocks, 0)
+    Tensor::cat(all.chunks(BLOCK).map(|rows| network.forward(data.inputs(rows, device))).collect(), 0)
 }
 
 /// Fraction of examples whose largest logit is that of their class, in `[0, 1]`.
-pub fn accuracy(network: &Network, data: &ArrayDataset, device: &Device) -> f64 {
-    let predicted = predict_logits(network, data, device).argmax(1).into_data();
-    let right = predicted.iter::<i64>().zip(data.labels()).filter(|(class, label)| *class == *label as i64).count();
-    right as f64 / data.len() as f64
+///
+/// # Panics
+/// Where targets are numbers.
+pub fn accuracy(network: &Network, data: &impl Examples, device: &Device) -> f64 {
+    let all: Vec<usize> = (0..data.len()).collect();
+    let right = |rows: &[usize]| {
+        let (inputs, targets) = data.examples(rows, 1, device);
+        let (predicted, classes) = (network.forward(inputs).argmax(1).into_data(), targets.classes().into_data());
+        predicted.iter::<i64>().zip(classes.iter::<i64>()).filter(|(class, label)| class == label).count()
+    };
+    all.chunks(BLOCK).map(right).sum::<usize>() as f64 / data.len() as f64
 }
 
 /// The value of a tensor of one element.

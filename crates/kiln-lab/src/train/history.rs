@@ -22,16 +22,18 @@ pub struct EpochMeans {
     /// Mean training loss while the network changed.
     #[serde(deserialize_with = "nan_from_null")]
     pub train_loss: f64,
-    /// Training accuracy while the network changed, in percent.
+    /// Training accuracy while the network changed, in percent; NaN where targets are numbers.
+    #[serde(deserialize_with = "nan_from_null")]
     pub train_accuracy: f64,
     /// Loss on the validation split.
     #[serde(deserialize_with = "nan_from_null")]
     pub validation_loss: f64,
-    /// Accuracy on the validation split, in percent.
+    /// Accuracy on the validation split, in percent; NaN where targets are numbers.
+    #[serde(deserialize_with = "nan_from_null")]
     pub validation_accuracy: f64,
 }
 
-/// JSON has no NaN: a loss that is not finite is written as null.
+/// JSON has no NaN: a figure that is not finite is written as null.
 fn nan_from_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
 }
@@ -149,10 +151,15 @@ impl MetricLogger for HistoryLogger {
             validation_accuracy: self.mean(Split::Valid, ACCURACY),
         };
         let step = summary.epoch_number as u64 * self.steps_per_epoch;
+        let has_accuracy = !means.validation_accuracy.is_nan();
         self.context.metric(step, "train/loss", means.train_loss);
-        self.context.metric(step, "train/accuracy", means.train_accuracy);
+        if has_accuracy {
+            self.context.metric(step, "train/accuracy", means.train_accuracy);
+        }
         self.context.metric(step, "validation/loss", means.validation_loss);
-        self.context.metric(step, "validation/accuracy", means.validation_accuracy);
+        if has_accuracy {
+            self.context.metric(step, "validation/accuracy", means.validation_accuracy);
+        }
         self.history.push(means);
         self.running.clear();
         if let Err(error) = self.context.flush_metrics().and_then(|()| self.record_course()) {

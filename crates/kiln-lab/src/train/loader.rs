@@ -5,20 +5,20 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use burn::data::dataloader::{DataLoader, DataLoaderIterator, Progress};
 use burn::data::dataset::DatasetError;
-use burn::tensor::{Device, Int, Tensor};
-use kiln_data::ArrayDataset;
+use burn::tensor::{Device, Tensor};
 use kiln_data::split::permutation;
 use kiln_loss::TrainingMoment;
 
 use super::fit::epoch_seed;
+use super::{BatchTargets, Examples};
 
 /// Examples of one step.
 #[derive(Clone, Debug)]
 pub struct Batch {
     /// `[batch_size, num_features]`
     pub inputs: Tensor<2>,
-    /// `[batch_size]`
-    pub targets: Tensor<1, Int>,
+    /// What is to be predicted.
+    pub targets: BatchTargets,
     /// Number of the step in the whole training, from 0.
     pub step: u64,
     /// Number of the epoch, from 1.
@@ -41,13 +41,13 @@ impl Batch {
 /// Burn's own shuffling loader carries its generator from epoch to epoch, so that a resumed training would see another
 /// order. This one gives a resumed training the batches that the uninterrupted one would have seen.
 pub struct EpochLoader {
-    data: ArrayDataset,
+    data: Arc<dyn Examples>,
+    /// Rows of the data that this loader gives.
+    rows: Vec<usize>,
     batch_size: usize,
     order: Order,
     device: Device,
     next_epoch: Arc<AtomicUsize>,
-    /// Number in the whole set of the first row of a slice.
-    first_row: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -58,25 +58,34 @@ enum Order {
 
 impl EpochLoader {
     /// A loader for training, which starts with epoch `first_epoch` (from 1).
-    pub fn shuffled(data: ArrayDataset, batch_size: usize, seed: u64, first_epoch: usize, device: Device) -> Self {
-        let next_epoch = Arc::new(AtomicUsize::new(first_epoch));
-        Self { data, batch_size, order: Order::Shuffled(seed), device, next_epoch, first_row: 0 }
+    pub fn shuffled(
+        data: impl Examples + 'static,
+        batch_size: usize,
+        seed: u64,
+        first_epoch: usize,
+        device: Device,
+    ) -> Self {
+        Self::new(Arc::new(data), batch_size, Order::Shuffled(seed), first_epoch, device)
     }
 
     /// A loader for validation: the same order in every epoch.
-    pub fn ordered(data: ArrayDataset, batch_size: usize, device: Device) -> Self {
-        let next_epoch = Arc::new(AtomicUsize::new(1));
-        Self { data, batch_size, order: Order::AsStored, device, next_epoch, first_row: 0 }
+    pub fn ordered(data: impl Examples + 'static, batch_size: usize, device: Device) -> Self {
+        Self::new(Arc::new(data), batch_size, Order::AsStored, 1, device)
     }
 
-    fn on(&self, data: ArrayDataset, device: &Device) -> Self {
+    fn new(data: Arc<dyn Examples>, batch_size: usize, order: Order, first_epoch: usize, device: Device) -> Self {
+        let rows = (0..data.len()).collect();
+        Self { data, rows, batch_size, order, device, next_epoch: Arc::new(AtomicUsize::new(first_epoch)) }
+    }
+
+    fn on(&self, rows: Vec<usize>, device: &Device) -> Self {
         Self {
-            data,
+            data: self.data.clone(),
+            rows,
             batch_size: self.batch_size,
             order: self.order,
             device: device.clone(),
             next_epoch: self.next_epoch.clone(),
-            first_row: self.first_row,
         }
     }
 }
@@ -88,25 +97,23 @@ impl DataLoader<Batch> for EpochLoader {
             Order::Shuffled(seed) => {
                 // Dropout draws from the device: what it draws must not depend on where a training was resumed.
                 self.device.seed(epoch_seed(seed, epoch));
-                permutation(self.data.len(), epoch_seed(seed, epoch))
+                permutation(self.rows.len(), epoch_seed(seed, epoch)).into_iter().map(|at| self.rows[at]).collect()
             }
-            Order::AsStored => (0..self.data.len()).collect(),
+            Order::AsStored => self.rows.clone(),
         };
         Box::new(EpochIterator { loader: self, order, epoch, done: 0 })
     }
 
     fn num_items(&self) -> usize {
-        self.data.len()
+        self.rows.len()
     }
 
     fn to_device(&self, device: &Device) -> Arc<dyn DataLoader<Batch>> {
-        Arc::new(self.on(self.data.clone(), device))
+        Arc::new(self.on(self.rows.clone(), device))
     }
 
     fn slice(&self, start: usize, end: usize) -> Arc<dyn DataLoader<Batch>> {
-        let indices: Vec<usize> = (start..end).collect();
-        let mut slice = self.on(self.data.select(&indices), &self.device);
-        slice.first_row += start;
+        let mut slice = self.on(self.rows[start..end].to_vec(), &self.device);
         slice.next_epoch = Arc::new(AtomicUsize::new(self.next_epoch.load(Ordering::Relaxed)));
         Arc::new(slice)
     }
@@ -128,8 +135,8 @@ impl Iterator for EpochIterator<'_> {
         }
         let size = self.loader.batch_size;
         let end = (self.done + size).min(self.order.len());
-        let (inputs, targets) = self.loader.data.batch(&self.order[self.done..end], &self.loader.device);
-        let rows = self.order[self.done..end].iter().map(|row| self.loader.first_row + row).collect();
+        let rows = self.order[self.done..end].to_vec();
+        let (inputs, targets) = self.loader.data.examples(&rows, self.epoch, &self.loader.device);
         let steps_per_epoch = self.order.len().div_ceil(size);
         let step = ((self.epoch - 1) * steps_per_epoch + self.done / size) as u64;
         self.done = end;
@@ -146,7 +153,7 @@ impl DataLoaderIterator<Batch> for EpochIterator<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kiln_data::Targets;
+    use kiln_data::{ArrayDataset, Targets};
 
     fn counted(examples: usize) -> ArrayDataset {
         let labels = (0..examples as u32).map(|i| i % 2).collect();

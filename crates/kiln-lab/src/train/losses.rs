@@ -21,7 +21,7 @@ use builders::{boxed, comp_sum, cross_entropy, ens_loss, ldr, margin, margin_los
 
 type Built = Result<Box<dyn ClassificationLoss>, SelectorError>;
 
-/// Losses by name.
+/// Losses on classes by name.
 pub const LOSSES: Registry<Box<dyn ClassificationLoss>> = Registry {
     kind: "loss",
     entries: &[

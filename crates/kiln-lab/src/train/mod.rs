@@ -1,9 +1,12 @@
 //! Training: the loop of the recipes, the training of `kiln train` on Burn's stack, and everything by name.
 
+mod augmentations;
 mod checkpoint;
 mod config;
 mod disk_queue;
 mod evaluation;
+mod examples;
+mod figures;
 mod fit;
 mod history;
 mod loader;
@@ -12,16 +15,21 @@ mod losses;
 mod models;
 mod objective;
 mod optimizers;
+mod regression_evaluation;
 mod renderer;
 mod rule;
 mod saved_model;
 mod schedule;
 mod selector;
 mod supervised;
+mod task;
 mod trainee;
 
+pub use augmentations::{AUGMENTATIONS, build_augmentations};
 pub use config::TrainConfig;
 pub use evaluation::Evaluation;
+pub use examples::{BatchTargets, Examples, PreparedRows};
+pub use figures::{Figures, true_values};
 pub use fit::{
     EpochRecord, Fit, FitSettings, Fitting, accuracy, epoch_seed, fit, fit_observed, predict_logits, scalar,
 };
@@ -29,11 +37,13 @@ pub use history::{EpochMeans, History};
 pub use loader::{Batch, EpochLoader};
 pub use losses::{LOSSES, gives_probabilities};
 pub use models::MODELS;
-pub use objective::Objective;
+pub use objective::{Objective, RegressionObjective};
 pub use optimizers::OPTIMIZERS;
+pub use regression_evaluation::{RegressionEvaluation, TargetFigures};
 pub use rule::{Backpropagation, Learned, TrainingRule};
-pub use saved_model::{SavedModel, predict_probabilities, predict_scores};
+pub use saved_model::{SavedModel, predict_probabilities, predict_scores, predict_values};
 pub use schedule::{SCHEDULES, Schedule, ScheduledRate};
 pub use selector::{Entry, Registry, Selector, SelectorError, SettingInfo, Settings};
-pub use supervised::{Trained, Training, train};
+pub use supervised::{Trained, Training, train, train_on};
+pub use task::{REGRESSION_LOSSES, build_objective, default_loss, task_of};
 pub use trainee::{Procedure, Trainee};

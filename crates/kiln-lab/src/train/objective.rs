@@ -1,14 +1,14 @@
 //! What a training minimises.
 
 use burn::tensor::{Int, Tensor};
-use kiln_loss::ClassificationLoss;
+use kiln_loss::{ClassificationLoss, RegressionLoss};
 use kiln_nn::Network;
 
 use super::Batch;
 
 /// A scalar to minimise on a batch.
 ///
-/// Every [`ClassificationLoss`] is one. Objectives that look at the inputs too, such as adversarial ones, implement
+/// Every [`ClassificationLoss`] is one, and [`RegressionObjective`] learns numbers. Objectives that look at the inputs too, such as adversarial ones, implement
 /// [`loss`](Objective::loss) themselves.
 pub trait Objective: Send + Sync {
     /// Loss of a batch, with its graph.
@@ -33,10 +33,17 @@ pub trait Objective: Send + Sync {
         (self.loss(network, inputs, targets, step), None)
     }
 
-    /// As [`loss_and_logits`](Objective::loss_and_logits), for a step of a training: objectives that draw random numbers
+    /// Loss of a batch with its graph, and the network's outputs `[batch_size, num_outputs]` where the loss came by them.
+    ///
+    /// As [`loss_and_logits`](Objective::loss_and_logits) of the classes, unless the objective takes other targets too.
+    fn on_batch(&self, network: &Network, batch: &Batch) -> (Tensor<1>, Option<Tensor<2>>) {
+        self.loss_and_logits(network, batch.inputs.clone(), batch.targets.classes(), batch.step)
+    }
+
+    /// As [`on_batch`](Objective::on_batch), for a step of a training: objectives that draw random numbers
     /// or remember rows do so here and in no evaluation.
     fn training_loss_and_logits(&self, network: &Network, batch: &Batch) -> (Tensor<1>, Option<Tensor<2>>) {
-        self.loss_and_logits(network, batch.inputs.clone(), batch.targets.clone(), batch.step)
+        self.on_batch(network, batch)
     }
 
     /// What the objective remembers of the training rows, for a checkpoint; nothing where it has no memory.
@@ -66,7 +73,7 @@ impl<L: ClassificationLoss> Objective for L {
 
     fn training_loss_and_logits(&self, network: &Network, batch: &Batch) -> (Tensor<1>, Option<Tensor<2>>) {
         let logits = network.forward(batch.inputs.clone());
-        let loss = self.forward_in_training(logits.clone(), batch.targets.clone(), &batch.moment());
+        let loss = self.forward_in_training(logits.clone(), batch.targets.classes(), &batch.moment());
         (loss, Some(logits))
     }
 
@@ -76,5 +83,20 @@ impl<L: ClassificationLoss> Objective for L {
 
     fn remember(&self, memory: Vec<f32>) {
         ClassificationLoss::remember(self, memory);
+    }
+}
+
+/// A loss on numbers; a class counts as its index.
+#[derive(Clone, Copy, Debug)]
+pub struct RegressionObjective(pub RegressionLoss);
+
+impl Objective for RegressionObjective {
+    fn loss(&self, network: &Network, inputs: Tensor<2>, targets: Tensor<1, Int>, _step: u64) -> Tensor<1> {
+        self.0.forward(network.forward(inputs), targets.float().unsqueeze_dim(1))
+    }
+
+    fn on_batch(&self, network: &Network, batch: &Batch) -> (Tensor<1>, Option<Tensor<2>>) {
+        let outputs = network.forward(batch.inputs.clone());
+        (self.0.forward(outputs.clone(), batch.targets.values()), Some(outputs))
     }
 }

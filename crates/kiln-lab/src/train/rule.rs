@@ -35,7 +35,7 @@ pub trait TrainingRule: Debug + Send + Sync {
 pub struct Learned {
     /// Loss of the batch, `[1]`.
     pub loss: Tensor<1>,
-    /// `[batch_size, num_classes]`, where the rule came by them; metrics that need them compute them otherwise.
+    /// The network's outputs `[batch_size, num_outputs]`, where the rule came by them; metrics that need them compute them otherwise.
     pub logits: Option<Tensor<2>>,
     /// One entry for each parameter that the step changes.
     pub gradients: GradientsParams,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use burn::module::Module;
 use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Tensor};
-use kiln_data::{ArrayDataset, Preprocessing};
+use kiln_data::{ArrayDataset, Preprocessing, TargetEncoding, Task};
 use kiln_nn::{Network, NetworkConfig, load_safetensors, save_safetensors};
 use serde::{Deserialize, Serialize};
 
@@ -56,8 +56,8 @@ impl SavedModel {
         let model: Self =
             toml::from_str(&text).map_err(|error| LabError::corrupt("model description", &description, error))?;
         let shape = model.preprocessing.input_shape();
-        let classes = model.preprocessing.class_names().len();
-        let network = model.network.init_seeded(&shape, classes, 0, device).map_err(LabError::method)?;
+        let outputs = model.preprocessing.class_names().len();
+        let network = model.network.init_seeded(&shape, outputs, 0, device).map_err(LabError::method)?;
         let network = load_safetensors(network, Self::folder(path).join(Self::WEIGHTS)).map_err(LabError::method)?;
         Ok((model, network.fork(device).valid()))
     }
@@ -67,9 +67,17 @@ impl SavedModel {
         if path.is_dir() { path } else { path.parent().unwrap_or(Path::new(".")) }
     }
 
+    /// What the model predicts.
+    pub fn task(&self) -> Task {
+        match self.preprocessing.targets {
+            TargetEncoding::Classes { .. } => Task::Classify,
+            TargetEncoding::Values { .. } => Task::Regress,
+        }
+    }
+
     /// Whether the loss that the network was trained with makes its softmax a probability.
     pub fn gives_probabilities(&self) -> bool {
-        gives_probabilities(&self.training.loss)
+        self.task() == Task::Classify && self.training.loss.as_ref().is_none_or(gives_probabilities)
     }
 }
 
@@ -81,6 +89,20 @@ pub fn predict_probabilities(network: &Network, data: &ArrayDataset, device: &De
 /// Scores of every example, `[example][class]`.
 pub fn predict_scores(network: &Network, data: &ArrayDataset, device: &Device) -> Vec<Vec<f64>> {
     rows(predict_logits(network, data, device))
+}
+
+/// Predicted numbers of every example in the units of the data, `[example][target]`.
+pub fn predict_values(
+    network: &Network,
+    data: &ArrayDataset,
+    targets: &TargetEncoding,
+    device: &Device,
+) -> Vec<Vec<f64>> {
+    let outputs = predict_logits(network, data, device);
+    let [_, width] = outputs.dims();
+    let mut values: Vec<f32> = outputs.into_data().iter::<f32>().collect();
+    targets.restore(&mut values);
+    values.chunks(width).map(|row| row.iter().map(|&value| value.into()).collect()).collect()
 }
 
 fn rows(tensor: Tensor<2>) -> Vec<Vec<f64>> {

@@ -82,6 +82,20 @@ pub enum SelectorError {
         /// What would be right.
         expected: String,
     },
+    /// The method learns another kind of targets.
+    #[error("{kind} '{name}' is for {learns}, and the target is {targets}; for {targets} there are: {}", .known.join(", "))]
+    OtherTask {
+        /// "loss", "model", ...
+        kind: &'static str,
+        /// The method.
+        name: String,
+        /// What it learns: "classes" or "numbers".
+        learns: &'static str,
+        /// What is to be learnt.
+        targets: &'static str,
+        /// The methods that learn it.
+        known: Vec<String>,
+    },
     /// The method itself refuses the combination.
     #[error("{kind} '{name}': {message}")]
     Refused {

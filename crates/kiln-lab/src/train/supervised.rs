@@ -16,7 +16,9 @@ use super::disk_queue::DiskQueue;
 use super::history::{HistoryLogger, KeepNewestAndBest, Patience, course_length, recorded_epochs};
 use super::loss_memory::LossMemory;
 use super::renderer::SilentRenderer;
-use super::{EpochLoader, EpochMeans, FitSettings, History, Objective, Procedure, Trainee, TrainingRule};
+use super::{
+    EpochLoader, EpochMeans, Examples, FitSettings, History, Objective, PreparedRows, Procedure, Trainee, TrainingRule,
+};
 use crate::{JobContext, LabError, Probe, probe::Watch};
 
 /// Everything that [`train`] needs besides the data.
@@ -49,7 +51,22 @@ pub struct Trained {
     pub epochs: Vec<EpochMeans>,
 }
 
-/// Trains on `splits.train`, choosing the epoch on `splits.validation`; checkpoints go to `folder`.
+/// Trains on `splits.train`, choosing the epoch on `splits.validation`; checkpoints go to `folder`. Numbers to predict are
+/// learnt on the scale that the splits' preprocessing gives them.
+///
+/// # Errors
+/// As [`train_on`].
+pub fn train(
+    training: Training,
+    splits: &Splits,
+    folder: &Path,
+    context: Arc<JobContext>,
+) -> Result<Trained, LabError> {
+    let prepared = |data| Arc::new(PreparedRows::new(data, &splits.preprocessing.targets));
+    train_on(training, prepared(&splits.train), prepared(&splits.validation), folder, context)
+}
+
+/// Trains on the rows of `train`, choosing the epoch on those of `validation`; checkpoints go to `folder`.
 ///
 /// Where `folder` holds checkpoints of an earlier call with the same settings, the training goes on after the newest
 /// whole one and gives the figures of an uninterrupted training, bit for bit.
@@ -57,9 +74,10 @@ pub struct Trained {
 /// # Errors
 /// [`LabError::Diverged`] when the loss stops being finite, [`LabError::Corrupt`] for a checkpoint that cannot be
 /// read, [`LabError::Io`] when `folder` cannot be written.
-pub fn train(
+pub fn train_on(
     training: Training,
-    splits: &Splits,
+    train: Arc<dyn Examples>,
+    validation: Arc<dyn Examples>,
     folder: &Path,
     context: Arc<JobContext>,
 ) -> Result<Trained, LabError> {
@@ -68,7 +86,7 @@ pub fn train(
     let resumed = newest_whole_epoch(folder, course_length(folder))?;
     let history = History::after(recorded_epochs(folder, resumed.unwrap_or(0))?);
     let device = training.strategy.main_device().clone();
-    let steps_per_epoch = splits.train.len().div_ceil(workers(&training.strategy)).div_ceil(settings.batch_size);
+    let steps_per_epoch = train.len().div_ceil(workers(&training.strategy)).div_ceil(settings.batch_size);
     let total_steps = steps_per_epoch * settings.epochs;
     let queue = Arc::new(DiskQueue::new());
     let memory = LossMemory::beside(folder, queue.clone());
@@ -76,7 +94,7 @@ pub fn train(
         memory.restore(training.objective.as_ref(), epoch)?;
         context.resume_metrics((epoch * steps_per_epoch) as u64)?;
     }
-    let watch = Watch::new(training.probes, &splits.validation, &device.clone().inner());
+    let watch = Watch::new(training.probes, validation.as_ref(), &device.clone().inner());
     let procedure = Procedure::new(training.objective, training.rule, context.clone(), total_steps as u64, watch);
     let procedure = Arc::new(procedure.remembering(memory));
     let network = training.network.fork(&device.clone().autodiff()).train();
@@ -86,9 +104,10 @@ pub fn train(
         epoch >= settings.epochs || training.patience.is_some_and(|patience| exhausted(&history, epoch, patience))
     });
     if !finished {
-        let (train, validation) = loaders(splits, &settings, resumed.unwrap_or(0) + 1, &device);
+        let has_classes = train.has_classes();
+        let (train, validation) = loaders(train, validation, &settings, resumed.unwrap_or(0) + 1, &device);
         let mut supervised = SupervisedTraining::new(folder, train, validation)
-            .metrics((LossMetric::new(), AccuracyMetric::new()))
+            .metrics((LossMetric::new(),))
             .with_metric_logger(HistoryLogger::new(
                 history.clone(),
                 context,
@@ -107,6 +126,9 @@ pub fn train(
             .with_checkpointing_strategy(KeepNewestAndBest::new(history.clone(), folder))
             .with_training_strategy(training.strategy.into())
             .num_epochs(settings.epochs);
+        if has_classes {
+            supervised = supervised.metrics((AccuracyMetric::new(),));
+        }
         if let Some(patience) = training.patience {
             supervised = supervised.early_stopping(Patience { history: history.clone(), patience });
         }
@@ -145,7 +167,8 @@ fn workers(strategy: &ExecutionStrategy) -> usize {
 }
 
 fn loaders(
-    splits: &Splits,
+    train: Arc<dyn Examples>,
+    validation: Arc<dyn Examples>,
     settings: &FitSettings,
     first_epoch: usize,
     device: &Device,
@@ -153,8 +176,8 @@ fn loaders(
     // Validation has no gradients to keep, so that larger batches cost no memory to speak of.
     const VALIDATION_BATCH: usize = 256;
     let (batch_size, seed) = (settings.batch_size, settings.seed);
-    let train = EpochLoader::shuffled(splits.train.clone(), batch_size, seed, first_epoch, device.clone());
-    let validation = EpochLoader::ordered(splits.validation.clone(), batch_size.max(VALIDATION_BATCH), device.clone());
+    let train = EpochLoader::shuffled(train, batch_size, seed, first_epoch, device.clone());
+    let validation = EpochLoader::ordered(validation, batch_size.max(VALIDATION_BATCH), device.clone());
     (Arc::new(train), Arc::new(validation))
 }
 

@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use burn::module::Module;
 use burn::optim::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::optim::{GradientsParams, ModuleOptimizer};
+use burn::tensor::Tensor;
 use burn::train::{ClassificationOutput, InferenceStep, Interrupter, TrainOutput, TrainStep};
 use kiln_nn::Network;
 
 use super::fit::scalar;
 use super::loss_memory::LossMemory;
-use super::{Batch, Objective, TrainingRule};
+use super::{Batch, BatchTargets, Objective, TrainingRule};
 use crate::{
     JobContext, LabError,
     probe::{Moment, Watch},
@@ -134,8 +135,8 @@ impl TrainStep for Trainee {
         let procedure = &self.procedure;
         let learned = procedure.rule.learn(&self.network, procedure.objective.as_ref(), &batch);
         procedure.computed(&batch, scalar(&learned.loss));
-        let logits = learned.logits.unwrap_or_else(|| self.network.forward(batch.inputs).detach());
-        let item = ClassificationOutput::new(learned.loss, logits, batch.targets);
+        let outputs = || learned.logits.unwrap_or_else(|| self.network.forward(batch.inputs).detach());
+        let item = scored(learned.loss, batch.targets, outputs);
         TrainOutput { grads: learned.gradients, item }
     }
 
@@ -151,10 +152,20 @@ impl InferenceStep for Trainee {
     type Output = ClassificationOutput;
 
     fn step(&self, batch: Batch) -> ClassificationOutput {
-        let (inputs, targets) = (batch.inputs, batch.targets.clone());
-        let objective = self.procedure.objective.as_ref();
-        let (loss, logits) = objective.loss_and_logits(&self.network, inputs.clone(), targets, batch.step);
-        let logits = logits.unwrap_or_else(|| self.network.forward(inputs));
-        ClassificationOutput::new(loss, logits, batch.targets)
+        let (loss, outputs) = self.procedure.objective.on_batch(&self.network, &batch);
+        scored(loss, batch.targets, || outputs.unwrap_or_else(|| self.network.forward(batch.inputs)))
+    }
+}
+
+/// What the metrics get of a batch: its loss and, where targets are classes, the network's `outputs`, which are not computed
+/// otherwise.
+fn scored(loss: Tensor<1>, targets: BatchTargets, outputs: impl FnOnce() -> Tensor<2>) -> ClassificationOutput {
+    match targets {
+        BatchTargets::Classes(classes) => ClassificationOutput::new(loss, outputs(), classes),
+        BatchTargets::Values(_) => {
+            // Burn's own items are the only ones that a loop takes; nothing reads these two.
+            let device = loss.device();
+            ClassificationOutput::new(loss, Tensor::zeros([1, 1], &device), Tensor::zeros([1], &device))
+        }
     }
 }

@@ -35,12 +35,12 @@ impl LabelNoise {
     /// `data` with noise on its labels, and which rows are affected.
     ///
     /// # Errors
-    /// [`DataError::InvalidOption`] for rates, probabilities and classes that are not right, [`DataError::Io`] and
-    /// [`DataError::Malformed`] for a file.
-    ///
-    /// # Panics
-    /// Where the targets are numbers.
+    /// [`DataError::InvalidOption`] for rates, probabilities and classes that are not right and where the targets are
+    /// numbers, [`DataError::Io`] and [`DataError::Malformed`] for a file.
     pub fn corrupt(&self, data: &ArrayDataset, seed: u64) -> Result<(ArrayDataset, Vec<bool>), DataError> {
+        if !data.is_classification() {
+            return Err(wrong("label-noise", self, "it changes classes, and the target is a number".into()));
+        }
         let clean: Vec<u32> = data.labels().into_iter().map(|label| label as u32).collect();
         let classes = data.num_classes();
         let noisy = match self {
@@ -150,6 +150,14 @@ mod tests {
         let names = ["cat", "dog", "owl"].map(String::from).to_vec();
         let labels = vec![0, 1, 2, 0, 1, 2];
         ArrayDataset::new((0..6).map(|i| i as f32).collect(), vec![1], Targets::Classes { labels, names }).unwrap()
+    }
+
+    #[test]
+    fn numbers_have_no_labels_to_change() {
+        let targets = Targets::Values { values: vec![0.5, 1.5], names: vec!["price".into()] };
+        let data = ArrayDataset::new(vec![0.0, 1.0], vec![1], targets).unwrap();
+        let error = LabelNoise::Uniform(0.4).corrupt(&data, 1).unwrap_err().to_string();
+        assert!(error.contains("uniform:0.4") && error.contains("the target is a number"), "{error}");
     }
 
     #[test]

@@ -101,7 +101,7 @@ fn what_does_not_fit_numbers_is_refused_before_anything_is_written() {
         ("--data own.csv --watch confusion", 2, "for numbers there are: filters"),
         ("--data constant.csv", 1, "every training row has y = 2.5"),
         ("--data holes.csv", 1, "column y: found a missing target, expected a number in every row"),
-        ("--data endless.csv", 1, "is not a finite number"),
+        ("--data endless.csv", 1, "column y: found `inf`, expected a finite number"),
         ("--data few.csv", 1, "split is empty"),
     ] {
         let printed = session.kiln(&format!("train {arguments}"));

@@ -70,6 +70,7 @@ struct ShowArgs {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(allow_negative_numbers = true)]
 struct CorruptArgs {
     /// Name of a data set, or a file or folder of your own
     #[arg(value_name = "DATA")]

@@ -17,6 +17,7 @@ use crate::reading::ReadingArgs;
 /// Whose labels to look at. A network learns all rows with the adaptive robust loss ALDR-KL, which lets go of labels that
 /// contradict the rest.
 #[derive(Debug, clap::Args)]
+#[command(allow_negative_numbers = true)]
 #[command(after_help = "Examples:\n  kiln noisy-labels data/tabular/wine.csv\n  \
                         kiln noisy-labels my.csv --target kind --rows 50 --json")]
 pub struct NoisyLabelsArgs {

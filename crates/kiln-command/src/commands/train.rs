@@ -20,6 +20,7 @@ use crate::reading::ReadingArgs;
 
 /// What to train, on what, and how. Without a flag, `--config` decides; without either, the default.
 #[derive(Debug, clap::Args)]
+#[command(allow_negative_numbers = true)]
 #[command(after_help = "Examples:\n  kiln train --data digits --model mlp:hidden=256-256 --epochs 10\n  \
                         kiln train --data data/tabular/wine.csv --loss comp-sum:tau=1.5 --optimizer diffgrad\n  \
                         kiln train --data bikeshare --loss huber --epochs 5\n  \
@@ -71,7 +72,7 @@ pub struct TrainArgs {
     /// Stop after so many epochs without a better validation loss
     #[arg(long, value_name = "EPOCHS")]
     patience: Option<usize>,
-    /// Probes that watch the training, joined by commas: calibration, confusion, filters, gradient-norm, sharpness
+    /// Probes that watch the training, joined by commas: calibration, confusion, filters, gradient-norm, ntk, sharpness
     #[arg(long, value_name = "PROBE", value_delimiter = ',')]
     watch: Option<Vec<String>>,
     /// A train.toml with the same settings; flags win

@@ -5,6 +5,7 @@ mod confusion;
 mod course;
 mod filters;
 mod gradient_norm;
+mod ntk;
 mod sharpness;
 mod watch;
 
@@ -12,6 +13,7 @@ pub use calibration::Calibration;
 pub use confusion::Confusion;
 pub use filters::Filters;
 pub use gradient_norm::GradientNorm;
+pub use ntk::Ntk;
 pub use sharpness::Sharpness;
 pub use watch::{Moment, Watch};
 
@@ -77,6 +79,7 @@ pub const PROBES: &[(&str, &str)] = &[
     ("confusion", "accuracy, and a picture of which classes are taken for which"),
     ("filters", "picture of the first layer's weights, and their norm"),
     ("gradient-norm", "norm of the gradient of the cross-entropy over all weights"),
+    ("ntk", "tangent kernel: alignment with the targets, movement since the first look, spectrum"),
     ("sharpness", "largest eigenvalue of the Hessian of the cross-entropy, with its residual"),
 ];
 
@@ -96,6 +99,7 @@ pub fn by_name(name: &str) -> Result<Box<dyn Probe>, LabError> {
         "confusion" => Ok(Box::new(Confusion)),
         "filters" => Ok(Box::new(Filters)),
         "gradient-norm" => Ok(Box::new(GradientNorm::default())),
+        "ntk" => Ok(Box::new(Ntk::default())),
         "sharpness" => Ok(Box::new(Sharpness::default())),
         _ => Err(LabError::unknown("probe", name, PROBES.iter().map(|(name, _)| *name))),
     }

@@ -1,6 +1,7 @@
 //! Files of a training that are written while it goes on.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -111,7 +112,7 @@ impl Drop for DiskQueue {
         self.shared.lock().closed = true;
         self.shared.changed.notify_all();
         if let Some(thread) = self.thread.take() {
-            // A panic was shown by the hook; there is nobody left to tell.
+            // The thread catches the panics of its jobs and has none of its own.
             let _ = thread.join();
         }
     }
@@ -125,7 +126,9 @@ impl Shared {
             let Some(job) = state.waiting.pop_front() else { return };
             state.working = true;
             drop(state);
-            let outcome = (job.work)();
+            // Whoever waits for the queue would wait for ever if a panic took its thread.
+            let outcome = catch_unwind(AssertUnwindSafe(job.work))
+                .unwrap_or_else(|_| Err(format!("writing {} panicked", job.path.display())));
             let mut state = self.lock();
             state.working = false;
             if let Err(failure) = outcome {
@@ -214,6 +217,13 @@ mod tests {
         release.send(()).unwrap();
         drop(queue);
         assert_eq!(all(noted), ["a", "b"]);
+    }
+
+    #[test]
+    fn a_panic_is_a_failure_and_not_a_wait_for_ever() {
+        let queue = DiskQueue::new();
+        queue.write(Path::new("weights"), || panic!("a defect")).unwrap();
+        assert_eq!(queue.flush().unwrap_err(), "writing weights panicked");
     }
 
     #[test]

@@ -191,7 +191,7 @@ impl<'p> Reader<'p> {
             if self.ended {
                 return Ok(std::mem::take(&mut self.pending));
             }
-            if let Some(end) = last_record_end(&self.pending) {
+            if let Some(end) = last_record_end(&self.pending, self.options.delimiter) {
                 let rest = self.pending[end..].to_vec();
                 self.pending.truncate(end);
                 return Ok(std::mem::replace(&mut self.pending, rest));
@@ -263,15 +263,20 @@ impl Texts {
 }
 
 /// The end of the last line that does not end inside quotes.
-fn last_record_end(bytes: &[u8]) -> Option<usize> {
+fn last_record_end(bytes: &[u8], delimiter: Option<u8>) -> Option<usize> {
     if !bytes.contains(&b'"') {
         return bytes.iter().rposition(|&byte| byte == b'\n').map(|at| at + 1);
     }
-    let (mut end, mut inside) = (None, false);
+    // A quote opens a cell at its beginning only: one in the middle, as for inches, is a letter like others.
+    let separates = |byte| delimiter.map_or(matches!(byte, b',' | b';' | b'\t'), |delimiter| byte == delimiter);
+    let (mut end, mut inside, mut opens) = (None, false, true);
     for (at, &byte) in bytes.iter().enumerate() {
         match byte {
-            b'"' => inside = !inside,
-            b'\n' if !inside => end = Some(at + 1),
+            // Two quotes in a quoted cell are one: the first closes it, the second opens it again.
+            b'"' if inside => (inside, opens) = (false, true),
+            b'"' if opens => inside = true,
+            b'\n' if !inside => (end, opens) = (Some(at + 1), true),
+            _ if !inside => opens = separates(byte),
             _ => {}
         }
     }

@@ -14,6 +14,38 @@ pub struct Preprocessing {
     pub targets: TargetEncoding,
 }
 
+impl Preprocessing {
+    /// Whether every number to scale by is there and can be divided by: a description may have been edited.
+    ///
+    /// # Errors
+    /// What is wrong, and what would be right.
+    pub fn check(&self) -> Result<(), String> {
+        let usable = |mean: f32, deviation: f32| mean.is_finite() && deviation.is_finite() && deviation > 0.0;
+        if let InputEncoding::Table { columns, .. } = &self.inputs {
+            for column in columns {
+                match column {
+                    ColumnEncoder::Number { name, mean, deviation, .. } if !usable(*mean, *deviation) => {
+                        return Err(format!(
+                            "column {name} has mean {mean} and deviation {deviation}; a finite mean and a deviation above 0 are needed"
+                        ));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        if let TargetEncoding::Values { columns, means, deviations } = &self.targets {
+            let whole = means.len() == columns.len() && deviations.len() == columns.len();
+            if !whole || !means.iter().zip(deviations).all(|(&mean, &deviation)| usable(mean, deviation)) {
+                let count = columns.len();
+                return Err(format!(
+                    "the targets have means {means:?} and deviations {deviations:?}; {count} finite means and deviations above 0 are needed"
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
 /// How inputs become numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -100,10 +132,8 @@ pub enum TargetEncoding {
         /// Columns.
         columns: Vec<String>,
         /// Mean of each column over the training rows.
-        #[serde(default)]
         means: Vec<f32>,
         /// Standard deviation of each column over the training rows (divided by n), 1 for a constant column.
-        #[serde(default)]
         deviations: Vec<f32>,
     },
 }

@@ -170,6 +170,24 @@ fn text_below_many_numbers_makes_the_column_text() {
 }
 
 #[test]
+fn a_quote_inside_a_cell_is_a_letter_and_quoted_line_ends_stay_whole() {
+    // Larger than a block, so that the reader has to find the ends of records by itself.
+    let row = |row: usize| match row {
+        0 => "5\" pipe".to_string(),
+        _ if row.is_multiple_of(3) => "\"two\nlines, \"\"quoted\"\"\"".to_string(),
+        _ => "6\" pipe".to_string(),
+    };
+    let rows = 150_000;
+    let mut text = String::from("what,count\n");
+    (0..rows).for_each(|at| text.push_str(&format!("{},{at}\n", row(at))));
+    let table = read_csv(text.as_bytes()).unwrap();
+    let Cells::Text { levels, codes } = &table.columns[0].cells else { panic!("a column of text") };
+    assert_eq!(codes.len(), rows);
+    assert_eq!(levels.len(), 3, "{levels:?}");
+    assert!(levels.iter().any(|level| level == "two\nlines, \"quoted\""), "{levels:?}");
+}
+
+#[test]
 fn separators_and_headers_are_found() {
     let names = |text: &str| read_csv(text.as_bytes()).unwrap().columns.into_iter().map(|c| c.name).collect::<Vec<_>>();
     assert_eq!(names("a;b\n1,5;2\n"), ["a", "b"]);

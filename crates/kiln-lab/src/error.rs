@@ -176,3 +176,9 @@ fn job_suffix(job: &str) -> String {
 fn checkpoint_suffix(checkpoint: &Option<PathBuf>) -> String {
     checkpoint.as_ref().map(|path| format!("; the last good checkpoint is {}", path.display())).unwrap_or_default()
 }
+
+/// What a panic said.
+pub(crate) fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without a message".to_string())
+}

@@ -11,27 +11,31 @@ use crate::LabError;
 /// # Errors
 /// [`LabError::Io`], for example on a full disk or in a read-only folder.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), LabError> {
+    // A link stands for what it leads to, and what is no file, such as a pipe, is written to as it is.
+    let target = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
     let failed = |source| LabError::io("write", path, source);
-    let folder = path.parent().unwrap_or(Path::new("."));
+    if target.metadata().is_ok_and(|known| !known.is_file()) {
+        return fs::write(&target, bytes).map_err(failed);
+    }
+    let folder = target.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(|source| LabError::io("create", folder, source))?;
-    let mut file = tempfile::Builder::new().prefix(".partial-").tempfile_in(folder).map_err(failed)?;
+    let mut file = whole_file().tempfile_in(folder).map_err(failed)?;
     file.write_all(bytes).map_err(failed)?;
-    readable_by_all(file.as_file()).map_err(failed)?;
     file.as_file().sync_all().map_err(failed)?;
-    file.persist(path).map_err(|error| failed(error.error))?;
+    file.persist(&target).map_err(|error| failed(error.error))?;
     Ok(())
 }
 
 /// Temporary files are private; what a run leaves behind has the rights of an ordinary file.
-#[cfg(unix)]
-fn readable_by_all(file: &fs::File) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    file.set_permissions(fs::Permissions::from_mode(0o644))
-}
-
-#[cfg(not(unix))]
-fn readable_by_all(_: &fs::File) -> std::io::Result<()> {
-    Ok(())
+fn whole_file() -> tempfile::Builder<'static, 'static> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".partial-");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(fs::Permissions::from_mode(0o666));
+    }
+    builder
 }
 
 /// Writes `value` as indented JSON, whole.
@@ -51,6 +55,29 @@ pub fn write_json(path: &Path, value: &impl Serialize) -> Result<(), LabError> {
 pub fn read_json<T: DeserializeOwned>(what: &'static str, path: &Path) -> Result<T, LabError> {
     let text = read_text(path)?;
     serde_json::from_str(&text).map_err(|error| LabError::corrupt(what, path, error))
+}
+
+/// Writes single-precision numbers, little-endian, one after the other, whole.
+///
+/// # Errors
+/// As [`write_whole`].
+pub fn write_numbers(path: &Path, numbers: &[f32]) -> Result<(), LabError> {
+    let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
+    write_whole(path, &bytes)
+}
+
+/// Reads what [`write_numbers`] wrote.
+///
+/// # Errors
+/// [`LabError::Io`] when it cannot be read, [`LabError::Corrupt`] when it is no whole number of numbers.
+pub fn read_numbers(what: &'static str, path: &Path) -> Result<Vec<f32>, LabError> {
+    let bytes = fs::read(path).map_err(|source| LabError::io("read", path, source))?;
+    let (numbers, rest) = bytes.as_chunks::<4>();
+    if !rest.is_empty() {
+        let reason = format!("{} bytes are no whole number of values", bytes.len());
+        return Err(LabError::corrupt(what, path, reason));
+    }
+    Ok(numbers.iter().map(|number| f32::from_le_bytes(*number)).collect())
 }
 
 /// Reads a text file.
@@ -96,6 +123,32 @@ mod tests {
         assert!(write_json(&path, &std::collections::HashMap::from([((1, 2), 3)])).is_err());
         assert_eq!(read_json::<Vec<i32>>("list", &path).unwrap(), [1, 2]);
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "a temporary file stayed behind");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_and_devices_are_written_to_and_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let (target, link) = (folder.path().join("target"), folder.path().join("link"));
+        fs::write(&target, "old").unwrap();
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        write_whole(&link, b"new").unwrap();
+        assert!(link.symlink_metadata().unwrap().is_symlink());
+        assert_eq!(fs::read_to_string(&target).unwrap(), "new");
+        let null = Path::new("/dev/null");
+        write_whole(null, b"nothing").unwrap();
+        assert!(!null.metadata().unwrap().is_file());
+    }
+
+    #[test]
+    fn numbers_come_back_and_half_a_number_does_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("memory.f32");
+        write_numbers(&path, &[1.5, -0.0, f32::INFINITY]).unwrap();
+        assert_eq!(read_numbers("memory", &path).unwrap(), [1.5, -0.0, f32::INFINITY]);
+        fs::write(&path, [0; 6]).unwrap();
+        let error = read_numbers("memory", &path).unwrap_err();
+        assert!(error.to_string().ends_with("memory.f32 is not a valid memory: 6 bytes are no whole number of values"));
     }
 
     #[test]

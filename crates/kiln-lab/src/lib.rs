@@ -23,6 +23,7 @@ mod verdict;
 
 pub use card::{MethodCard, Scale};
 pub use error::LabError;
+pub(crate) use error::panic_message;
 pub use files::write_whole;
 pub use picture::Picture;
 pub use plot::{Plot, Series};

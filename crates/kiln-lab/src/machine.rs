@@ -40,7 +40,7 @@ pub fn commit() -> String {
         let output = asked?.wait_with_output().ok()?;
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_string())
     };
-    // Both questions at once: a short training would notice the wait.
+    // Both questions at once.
     let head = ask(&["rev-parse", "--short=12", "HEAD"]);
     let changes = ask(&[&["status", "--porcelain", "--untracked-files=no", "--"], &DECISIVE[..]].concat());
     match (answer(head), answer(changes)) {

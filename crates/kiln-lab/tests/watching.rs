@@ -273,6 +273,22 @@ fn a_loss_that_remembers_rows_or_draws_is_resumed_bit_for_bit() {
         assert_eq!(run(halves.path(), 4), uninterrupted, "{name}");
         let remembers = halves.path().join("memory-4.f32").is_file();
         assert_eq!(remembers, name != "ens-loss", "{name}");
-        assert!(!halves.path().join("memory-2.f32").exists(), "{name}");
+        assert!(!halves.path().join("memory-1.f32").exists(), "{name}");
     }
+}
+
+#[test]
+fn every_validation_row_has_the_same_weight() {
+    // One row more than a batch: alone in the last batch, it must not count for half.
+    let rows: Vec<usize> = (0..257).collect();
+    let splits = digits();
+    let splits = Splits { validation: splits.train.select(&rows), ..splits };
+    let folder = tempfile::tempdir().unwrap();
+    let context = Arc::new(JobContext::detached(Device::flex()));
+    let training = training(Box::new(Backpropagation), 1, Vec::new());
+    let trained = train(training, &splits, folder.path(), context).unwrap();
+    let (inputs, classes) = splits.validation.batch(&rows, &Device::flex());
+    let expected = loss().forward(trained.network.forward(inputs), classes).into_scalar::<f32>();
+    let found = trained.epochs[0].validation_loss;
+    assert!((found - f64::from(expected)).abs() < 1e-5 * f64::from(expected), "{found} and {expected}");
 }

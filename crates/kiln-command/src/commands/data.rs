@@ -280,6 +280,7 @@ fn corrupt(args: &CorruptArgs, global: &Global) -> CommandResult {
     let mut options = args.reading.options();
     options.split.seed = args.seed;
     let splits = open(&args.data, &global.data(), &options)?;
+    splits.notes.iter().for_each(|note| eprintln!("{note}"));
     if !splits.train.is_classification() {
         return Err(Failure::usage(format!("{}: the target is a number, and only classes can be wrong", args.data)));
     }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use kiln_data::{ArrayDataset, DataDir, TargetEncoding, Task, catalogue, is_same_source, open_like, open_test_like};
 use kiln_lab::plot::{HeatMap, Plot, Series};
+use kiln_lab::statistics::figure;
 use kiln_lab::store::{self, Runs};
 use kiln_lab::train::{Evaluation, Figures, RegressionEvaluation, SavedModel, predict_values, task_of, true_values};
 use kiln_lab::{LabError, Status, Table, device};
@@ -102,10 +103,12 @@ pub fn run(args: EvaluateArgs, global: &Global) -> CommandResult {
             ("predicted against true", "predicted.png", agreement(&predicted, &rows.data, &model.preprocessing.targets))
         }
     };
+    let asked = args.picture.is_some();
     let picture = args.picture.unwrap_or_else(|| SavedModel::folder(&path).join(file));
     match plot.write(&picture) {
         Ok(()) if global.json => {}
         Ok(()) => output::print_line(&format!("{name}: {}", picture.display()))?,
+        Err(error) if asked => return Err(error.into()),
         // The figures are what was asked for, and they are printed.
         Err(error) => tracing::warn!("the picture of the {name} was not written: {error}"),
     }
@@ -208,11 +211,10 @@ fn table_of_values(title: String, found: &RegressionEvaluation) -> Table {
     let mut table = Table::new(title, ["target", "RMSE", "MAE", "R2"]);
     let share = |r2: Option<f64>| r2.map_or_else(|| "-".to_string(), |r2| format!("{r2:.4}"));
     for target in &found.targets {
-        let figures = (format!("{:.4}", target.rmse), format!("{:.4}", target.mae));
-        table.push([target.name.clone(), figures.0, figures.1, share(target.r2)]);
+        table.push([target.name.clone(), figure(target.rmse), figure(target.mae), share(target.r2)]);
     }
     if found.targets.len() > 1 {
-        table.push(["mean".into(), format!("{:.4}", found.rmse), format!("{:.4}", found.mae), share(found.r2)]);
+        table.push(["mean".into(), figure(found.rmse), figure(found.mae), share(found.r2)]);
     }
     table
 }

@@ -68,6 +68,7 @@ pub fn run(args: NoisyLabelsArgs, global: &Global) -> CommandResult {
     // Every row is looked at: nothing is held back where the data has no split of its own.
     let split = SplitOptions { test: 0.0, validation: 0.0, ..SplitOptions::default() };
     let splits = open(&args.data, &global.data(), &OpenOptions { split, ..args.reading.options() })?;
+    splits.notes.iter().for_each(|note| eprintln!("{note}"));
     if !splits.train.is_classification() {
         return Err(Failure::usage(format!("{}: the target is a number, and only classes can be wrong", args.data)));
     }

@@ -94,7 +94,8 @@ fn jsonl(kind: &str, names: &[String], figures: &[Vec<f64>]) -> String {
 fn values_csv(names: &[String], values: &[Vec<f64>]) -> String {
     let line = |cells: Vec<String>| cells.join(",") + "\n";
     let heading = line(names.iter().map(|name| quoted(name)).collect());
-    let rows = values.iter().map(|row| line(row.iter().map(|value| format!("{value:.6}")).collect()));
+    // The shortest text that reads back as the network's single-precision number, whatever the units of the target are.
+    let rows = values.iter().map(|row| line(row.iter().map(|value| (*value as f32).to_string()).collect()));
     std::iter::once(heading).chain(rows).collect()
 }
 

@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use burn::train::{ExecutionStrategy, MultiDeviceOptim};
 use kiln_data::{DataDir, LabelNoise, Splits, Task, open};
+use kiln_lab::statistics::figure;
 use kiln_lab::train::{
     Backpropagation, Figures, MODELS, OPTIMIZERS, PreparedRows, RegressionEvaluation, SavedModel, Selector,
-    TrainConfig, Trained, Training, build_augmentations, build_objective, default_loss, task_of, train_on,
+    TrainConfig, Trained, Training, build_augmentations, build_objective, check_colours, default_loss, task_of,
+    train_on,
 };
 use kiln_lab::{LabError, Plot, Probe, Run, RunOptions, Scale, Series, Verdict, probe};
 use serde::Serialize;
@@ -32,7 +34,7 @@ pub struct TrainArgs {
     #[command(flatten)]
     reading: ReadingArgs,
     /// Noise on the labels of the training and validation rows: uniform:RATE, pair:RATE (to the next class),
-    /// asymmetric:RATE:FROM/TO,..., matrix:FILE or annotators:FILE
+    /// asymmetric:RATE:FROM/TO,..., matrix:FILE, or annotators:FILE (of the training rows alone)
     #[arg(long, value_name = "NOISE")]
     label_noise: Option<LabelNoise>,
     /// Network, as NAME or NAME:key=value,... [default: mlp]
@@ -63,7 +65,8 @@ pub struct TrainArgs {
     /// Decides weights, splits and order of the rows [default: 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     seed: Option<u64>,
-    /// Fraction of the rows held out to choose the epoch, where the data has no such split of its own [default: 0.1]
+    /// Fraction of the rows that are not test rows, held out to choose the epoch, where the data has no such split of its own
+    /// [default: 0.1]
     #[arg(long, value_name = "FRACTION")]
     validation: Option<f64>,
     /// Fraction of the rows held out to measure the result, where the data has no such split of its own [default: 0.2]
@@ -96,6 +99,7 @@ pub fn run(args: TrainArgs, global: &Global) -> CommandResult {
     let (config, splits) = prepare(config, &global.data())?;
     let settings = toml::Table::try_from(&config).map_err(LabError::method)?;
     let mut run = Run::start("train", settings, vec![config.seed], &options)?;
+    run.hold_to(&config.data, fingerprint(&config, run.data())?)?;
     let summary = attempt(&config, &splits, &mut run)?;
     show(&summary, global)
 }
@@ -104,9 +108,19 @@ pub fn run(args: TrainArgs, global: &Global) -> CommandResult {
 pub fn resume(mut run: Run, global: &Global) -> CommandResult {
     let settings = run.settings().clone();
     let config: TrainConfig = settings.try_into().map_err(LabError::method)?;
+    run.hold_to(&config.data, fingerprint(&config, run.data())?)?;
     let (config, splits) = prepare(config, run.data())?;
+    run.begin_again()?;
     let summary = attempt(&config, &splits, &mut run)?;
     show(&summary, global)
+}
+
+/// SHA-256 of the data, and of the file of its label noise.
+fn fingerprint(config: &TrainConfig, data: &DataDir) -> Result<Option<String>, Failure> {
+    let of_data = kiln_data::fingerprint(&config.data, data)?;
+    let Some(file) = config.label_noise.as_ref().and_then(LabelNoise::file) else { return Ok(of_data) };
+    let of_noise = kiln_data::fingerprint(&file.display().to_string(), data)?;
+    Ok(Some([of_data, of_noise].into_iter().flatten().collect::<Vec<_>>().join("+")))
 }
 
 /// Trains, and leaves in the run why that failed, if it did.
@@ -162,6 +176,7 @@ fn prepare(mut config: TrainConfig, data: &DataDir) -> Result<(TrainConfig, Spli
     build_objective(loss, &splits.train)?;
     refuse_blind_probes(&config.watch, task)?;
     build_augmentations(&config.augment, splits.train.input_shape())?;
+    check_colours(&config.augment, &splits.train)?;
     network
         .init_seeded(splits.train.input_shape(), splits.train.num_classes(), config.seed, &Default::default())
         .map_err(|error| Failure::usage(format!("--model {}: {error}", config.model)))?;
@@ -296,7 +311,7 @@ impl Quality {
             }
             Self::Values { validation, test } => {
                 let line = |found: &RegressionEvaluation| {
-                    format!("RMSE {:.4}, MAE {:.4}, R2 {}", found.rmse, found.mae, found.shown_r2())
+                    format!("RMSE {}, MAE {}, R2 {}", figure(found.rmse), figure(found.mae), found.shown_r2())
                 };
                 [validation.as_ref().map(line).unwrap_or_default(), line(test)]
             }

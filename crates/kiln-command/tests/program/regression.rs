@@ -146,3 +146,35 @@ fn a_resumed_training_of_numbers_has_its_course() {
     assert_eq!(summary["epochs"], 3);
     assert!(before == std::fs::read(session.run("train").join("model.safetensors")).unwrap());
 }
+
+#[test]
+fn small_units_are_not_rounded_away() {
+    let session = Session::new();
+    // y = 3e-9 a, for a from 0 to 6.
+    let rows: String = (0..80).map(|row| format!("{},{}e-9\n", row % 7, 3 * (row % 7))).collect();
+    session.file("own.csv", format!("a,y\n{rows}"));
+    let shown = session.kiln("train --data own.csv --model linear --epochs 40 --lr 0.05").succeeds().out;
+    assert!(shown.contains("RMSE ") && shown.contains("e-"), "{shown}");
+    session.file("new.csv", "a\n6\n");
+    let lines = session.kiln("predict train new.csv").succeeds().out;
+    let value: f64 = lines.lines().nth(1).unwrap().parse().unwrap();
+    assert!((value - 18e-9).abs() < 2e-9, "{lines}");
+    let object = session.kiln("predict train new.csv --format jsonl").succeeds().out;
+    assert!((json(object.lines().next().unwrap())["y"].as_f64().unwrap() - value).abs() < 1e-6 * value, "{object}");
+}
+
+#[test]
+fn a_description_without_its_scale_predicts_nothing() {
+    let session = Session::new();
+    session.file("own.csv", line(60));
+    session.kiln("train --data own.csv --model linear --epochs 2").succeeds();
+    let path = session.run("train").join("model.toml");
+    let whole = std::fs::read_to_string(&path).unwrap();
+    let scale = whole.lines().find(|line| line.starts_with("deviations = [")).unwrap();
+    for changed in ["deviations = [0.0]", "deviations = []"] {
+        std::fs::write(&path, whole.replace(scale, changed)).unwrap();
+        let printed = session.kiln("predict train own.csv");
+        assert_eq!(printed.code, 1, "{}", printed.out);
+        assert!(printed.message().contains("deviations above 0 are needed"), "{}", printed.message());
+    }
+}

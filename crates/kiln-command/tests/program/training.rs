@@ -49,9 +49,10 @@ fn a_step_may_be_spread_over_devices() {
 #[test]
 fn curvature_and_slope_are_watched_from_epoch_to_epoch() {
     let session = Session::new();
-    session.kiln("train --data digits --epochs 2 --model mlp:hidden=8 --watch sharpness,gradient-norm").succeeds();
+    session.kiln("train --data digits --epochs 2 --model mlp:hidden=8 --watch sharpness,gradient-norm,ntk").succeeds();
     let metrics = std::fs::read_to_string(session.run("train").join("metrics.jsonl")).unwrap();
-    for name in ["sharpness/value", "sharpness/residual", "gradient-norm/value"] {
+    let of_the_kernel = ["ntk/alignment", "ntk/largest", "ntk/effective-rank"];
+    for name in ["sharpness/value", "sharpness/residual", "gradient-norm/value"].into_iter().chain(of_the_kernel) {
         let looks = metrics.lines().map(json).filter(|metric| metric["name"] == name);
         let values: Vec<f64> = looks.map(|metric| metric["value"].as_f64().unwrap()).collect();
         assert!(values.len() == 2 && values.iter().all(|value| *value > 0.0), "{name}: {values:?}");
@@ -72,6 +73,21 @@ fn predictions_stand_in_the_order_of_the_rows_of_a_file() {
     assert_eq!(new.lines().collect::<Vec<_>>()[1..], all.lines().collect::<Vec<_>>()[2..5]);
     session.kiln("predict train new.csv --to out/new.csv").succeeds();
     assert_eq!(std::fs::read_to_string(session.path().join("out/new.csv")).unwrap(), new);
+}
+
+#[test]
+fn a_training_does_not_go_on_with_other_data() {
+    let session = Session::new();
+    session.file("own.csv", table(60));
+    session.kiln("train --data own.csv --epochs 2").succeeds();
+    let model = session.run("train").join("model.toml");
+    let before = std::fs::read_to_string(&model).unwrap();
+    session.kiln("resume train").succeeds();
+    session.file("own.csv", table(61));
+    let printed = session.kiln("resume train");
+    assert_eq!(printed.code, 1, "{}", printed.out);
+    assert!(printed.message().contains("own.csv has changed since the run"), "{}", printed.message());
+    assert_eq!(std::fs::read_to_string(&model).unwrap(), before);
 }
 
 #[test]
@@ -198,6 +214,8 @@ fn what_cannot_be_trained_is_a_usage_error_with_the_right_value() {
         ("--data own.csv --loss cross-entropy:weights=1/2/3", "3 class weights given for 2 classes"),
         ("--data own.csv --epochs 0", "at least 1"),
         ("--data own.csv --lr nan", "a learning rate above 0"),
+        ("--data own.csv --lr -1", "setting `lr` cannot be `-1`"),
+        ("--data own.csv --validation -0.1", "a fraction above 0 and below 1"),
         ("--data own.csv --schedule cosin", "did you mean 'cosine'?"),
         ("--data own.csv --watch confusio", "did you mean `confusion`?"),
         ("--data own.csv --device abacus", "no device `abacus`"),

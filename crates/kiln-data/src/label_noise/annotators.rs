@@ -17,17 +17,25 @@ pub(super) fn drawn(path: &Path, data: &ArrayDataset, seed: u64) -> Result<Noisy
     let mut reader = csv::ReaderBuilder::new().from_path(path).map_err(|error| unreadable(path, &error))?;
     let header = reader.headers().map_err(|error| unreadable(path, &error))?.clone();
     let own: Vec<bool> = header.iter().map(|name| !NOT_ANNOTATORS.contains(&name)).collect();
-    let clean_column = header.iter().position(|name| name == "label");
+    let column = |wanted: &str| header.iter().position(|name| name == wanted);
+    let (row_column, clean_column) = (column("row"), column("label"));
     if own.iter().all(|own| !own) {
         return Err(DataError::malformed(path, "line 1", "no column of an annotator", "at least one"));
     }
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let clean: Vec<u32> = data.labels().into_iter().map(|label| label as u32).collect();
     let mut labels = Vec::with_capacity(clean.len());
+    let mut rows = 0;
     for (row, record) in reader.records().enumerate() {
         let record = record.map_err(|error| unreadable(path, &error))?;
-        let place = format!("line {}", row + 2);
+        let place = format!("line {}", record.position().map_or(row as u64 + 2, csv::Position::line));
+        rows = row + 1;
         let Some(&label) = clean.get(row) else { continue };
+        let stated = row_column.and_then(|column| record.get(column));
+        if let Some(stated) = stated.filter(|stated| stated.trim().parse() != Ok(row)) {
+            let expected = format!("row {row}: the training rows in their order, from 0");
+            return Err(DataError::malformed(path, place, format!("row `{stated}`"), expected));
+        }
         let name = &data.class_names()[label as usize];
         if let Some(stated) = clean_column.and_then(|column| record.get(column)).filter(|stated| stated != name) {
             let expected = format!("`{name}`, the label of that training row");
@@ -45,10 +53,9 @@ pub(super) fn drawn(path: &Path, data: &ArrayDataset, seed: u64) -> Result<Noisy
         })?;
         labels.push(class as u32);
     }
-    let rows = reader.position().line().saturating_sub(2) as usize;
-    if labels.len() != clean.len() || rows > clean.len() {
-        let found = format!("{} rows", rows.max(labels.len()));
-        return Err(DataError::malformed(path, "", found, format!("{} rows, one a training row", clean.len())));
+    if rows != clean.len() {
+        let expected = format!("{} rows, one a training row", clean.len());
+        return Err(DataError::malformed(path, "", format!("{rows} rows"), expected));
     }
     Ok(Noisy::new(&clean, labels))
 }

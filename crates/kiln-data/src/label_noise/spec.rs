@@ -1,7 +1,7 @@
 //! Label noise as a person writes it.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -27,11 +27,19 @@ pub enum LabelNoise {
     /// Probabilities of every class for every class, a file of comma-separated rows in the order of the classes.
     Matrix(PathBuf),
     /// What people said: a table with one row a training row and one column an annotator, of whom one is drawn for each
-    /// row. Columns `row` and `flipped` are left out, and a column `label` has to agree with the data.
+    /// row. A column `flipped` is left out, and columns `row` (from 0) and `label` have to agree with the data.
     Annotators(PathBuf),
 }
 
 impl LabelNoise {
+    /// The file that it reads, if it reads one.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Self::Matrix(file) | Self::Annotators(file) => Some(file),
+            _ => None,
+        }
+    }
+
     /// `data` with noise on its labels, and which rows are affected.
     ///
     /// # Errors
@@ -212,6 +220,23 @@ mod tests {
         assert!(error.contains("line 5") && error.contains("`dig`"), "{error}");
         assert!(corrupt("ann\ncat\n").unwrap_err().contains("6 rows"));
         assert!(corrupt(&two.replace("5,owl,owl,owl", "5,owl,,")).unwrap_err().contains("no annotator"));
+    }
+
+    #[test]
+    fn the_rows_of_annotators_are_counted_and_not_their_lines() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("said.csv");
+        let corrupt = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            LabelNoise::Annotators(path.clone()).corrupt(&animals(), 1).map_err(|error| error.to_string())
+        };
+        let six = "row,ann\n0,cat\n1,dog\n2,owl\n3,cat\n4,dog\n5,owl";
+        let (plain, _) = corrupt(six).unwrap();
+        let (spaced, _) = corrupt(&format!("{six}\n\n")).unwrap();
+        assert_eq!(plain.labels(), spaced.labels());
+        assert!(corrupt(&format!("{six}\n6,cat")).unwrap_err().contains("7 rows"));
+        let error = corrupt(&six.replace("3,cat\n4,dog", "4,dog\n3,cat")).unwrap_err();
+        assert!(error.contains("line 5") && error.contains("row `4`") && error.contains("row 3"), "{error}");
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub struct Metric {
     pub value: Option<f64>,
 }
 
-/// Writes the metrics of one job, from its beginning.
+/// Writes the metrics of one job.
 #[derive(Debug)]
 pub struct MetricWriter {
     job: String,
@@ -41,16 +41,26 @@ impl MetricWriter {
     /// # Errors
     /// [`LabError::Io`] when a file cannot be created.
     pub fn create(job: &str, lines: &Path, events: &Path) -> Result<Self, LabError> {
-        for folder in [lines.parent().unwrap_or(Path::new(".")), events] {
-            fs::create_dir_all(folder).map_err(|source| LabError::io("create", folder, source))?;
+        Self::after(&[], job, lines, events)
+    }
+
+    /// Goes on after the metrics `kept` of an interrupted attempt, which stay on the disk at every moment.
+    ///
+    /// # Errors
+    /// [`LabError::Io`] when a file cannot be created.
+    pub fn after(kept: &[Metric], job: &str, lines: &Path, events: &Path) -> Result<Self, LabError> {
+        fs::create_dir_all(events).map_err(|source| LabError::io("create", events, source))?;
+        let mut text = Vec::new();
+        for metric in kept {
+            append_line(&mut text, metric).map_err(|source| LabError::io("write", lines, source))?;
         }
-        let file = File::create(lines).map_err(|source| LabError::io("create", lines, source))?;
-        Ok(Self {
-            job: job.to_string(),
-            path: lines.to_path_buf(),
-            lines: BufWriter::new(file),
-            events: EventWriter::create(events)?,
-        })
+        crate::files::write_whole(lines, &text)?;
+        let file = File::options().append(true).open(lines).map_err(|source| LabError::io("open", lines, source))?;
+        let mut events = EventWriter::create(events)?;
+        for metric in kept {
+            events.scalar(metric.step, &metric.name, metric.value.unwrap_or(f64::NAN))?;
+        }
+        Ok(Self { job: job.to_string(), path: lines.to_path_buf(), lines: BufWriter::new(file), events })
     }
 
     /// Appends one value.
@@ -60,9 +70,7 @@ impl MetricWriter {
     pub fn write(&mut self, step: u64, name: &str, value: f64) -> Result<(), LabError> {
         let metric =
             Metric { job: self.job.clone(), step, name: name.to_string(), value: value.is_finite().then_some(value) };
-        let failed = |source| LabError::io("write", &self.path, source);
-        serde_json::to_writer(&mut self.lines, &metric).map_err(|error| failed(error.into()))?;
-        self.lines.write_all(b"\n").map_err(failed)?;
+        append_line(&mut self.lines, &metric).map_err(|source| LabError::io("write", &self.path, source))?;
         self.events.scalar(step, name, value)
     }
 
@@ -74,6 +82,11 @@ impl MetricWriter {
         self.lines.flush().map_err(|source| LabError::io("write", &self.path, source))?;
         self.events.flush()
     }
+}
+
+fn append_line(mut to: impl Write, metric: &Metric) -> std::io::Result<()> {
+    serde_json::to_writer(&mut to, metric)?;
+    to.write_all(b"\n")
 }
 
 /// Reads a file of metrics; an unfinished last line, as a killed process leaves it, is left out.

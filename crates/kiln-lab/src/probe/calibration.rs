@@ -1,16 +1,17 @@
 //! Whether confidence means what it says.
 
 use super::{Probe, ProbeView, argmax, classes, draw, rows};
+use crate::train::Evaluation;
 use crate::{LabError, Plot, Series};
 
-const BINS: usize = 10;
+const BINS: usize = Evaluation::BINS;
 
 /// Expected calibration error, metric `calibration/error`, with a reliability diagram:
 ///
 /// ```text
 /// ECE = sum_b (n_b / n) |accuracy_b - confidence_b|
 /// ```
-/// over ten equal bins of the largest softmax probability.
+/// over fifteen equal bins of the largest softmax probability, as `kiln evaluate` has it.
 ///
 /// Source: arXiv 1706.04599, eq. 3.
 #[derive(Debug, Clone, Copy, Default)]

@@ -3,15 +3,13 @@
 use burn::module::Module;
 use kiln_autodiff::{Values, gradient, layers::loss};
 
-use super::{Course, Probe, ProbeView};
+use super::{Probe, ProbeView, draw_course};
 use crate::LabError;
 
 /// Euclidean norm of the gradient of the cross-entropy of the rows, over all parameters: metric `gradient-norm/value`,
 /// and a picture of its course.
-#[derive(Debug, Clone, Default)]
-pub struct GradientNorm {
-    course: Course,
-}
+#[derive(Debug, Clone, Copy, Default)]
+pub struct GradientNorm;
 
 impl Probe for GradientNorm {
     fn name(&self) -> &str {
@@ -28,6 +26,7 @@ impl Probe for GradientNorm {
             loss::cross_entropy(&Values, network.forward(view.inputs.clone()), view.targets.classes())
         });
         view.context.metric(view.step, "gradient-norm/value", slope.norm());
-        self.course.draw(view, "gradient-norm", "norm of the gradient", slope.norm())
+        let figure = "norm of the gradient";
+        draw_course(view, "gradient-norm", figure, &[(figure, "gradient-norm/value")])
     }
 }

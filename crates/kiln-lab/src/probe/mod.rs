@@ -20,7 +20,7 @@ pub use watch::{Moment, Watch};
 use burn::tensor::{Int, Tensor};
 use kiln_nn::Network;
 
-use self::course::Course;
+use self::course::draw_course;
 use crate::train::BatchTargets;
 use crate::{JobContext, LabError};
 
@@ -98,9 +98,9 @@ pub fn by_name(name: &str) -> Result<Box<dyn Probe>, LabError> {
         "calibration" => Ok(Box::new(Calibration)),
         "confusion" => Ok(Box::new(Confusion)),
         "filters" => Ok(Box::new(Filters)),
-        "gradient-norm" => Ok(Box::new(GradientNorm::default())),
+        "gradient-norm" => Ok(Box::new(GradientNorm)),
         "ntk" => Ok(Box::new(Ntk::default())),
-        "sharpness" => Ok(Box::new(Sharpness::default())),
+        "sharpness" => Ok(Box::new(Sharpness)),
         _ => Err(LabError::unknown("probe", name, PROBES.iter().map(|(name, _)| *name))),
     }
 }

@@ -1,13 +1,13 @@
 //! How the network's outputs move together, and whether that still changes.
 
 use burn::module::Module;
-use burn::tensor::Tensor;
+use burn::tensor::{DType, Tensor, TensorData};
 use kiln_autodiff::ntk::{KernelSpectrum, NtkConfig, Recorder, centred_alignment, empirical_ntk};
 use kiln_nn::Network;
 
-use super::{Probe, ProbeView, draw};
+use super::{Probe, ProbeView, draw_course};
 use crate::train::BatchTargets;
-use crate::{LabError, Plot, Series};
+use crate::{LabError, files};
 
 /// The empirical neural tangent kernel `K(x, x') = J(x) J(x')'` of the rows, summed over the outputs:
 ///
@@ -23,8 +23,6 @@ use crate::{LabError, Plot, Series};
 #[derive(Debug, Clone, Default)]
 pub struct Ntk {
     first: Option<Tensor<2>>,
-    alignment: Vec<(f64, f64)>,
-    movement: Vec<(f64, f64)>,
 }
 
 impl Ntk {
@@ -32,7 +30,6 @@ impl Ntk {
 
     /// Notes everything that there is to say of `kernel`.
     fn describe(&mut self, view: &ProbeView<'_>, kernel: Tensor<2>) -> Result<(), LabError> {
-        let step = view.step as f64;
         match KernelSpectrum::of(kernel.clone()) {
             Ok(spectrum) => {
                 view.context.metric(view.step, "ntk/largest", spectrum.values()[0]);
@@ -41,22 +38,41 @@ impl Ntk {
             Err(error) => tracing::warn!("no spectrum of the tangent kernel after step {}: {error}", view.step),
         }
         match centred_alignment(kernel.clone(), one_column_a_class(view, kernel.dims()[0])) {
-            Ok(alignment) => {
-                view.context.metric(view.step, "ntk/alignment", alignment);
-                self.alignment.push((step, alignment));
-            }
+            Ok(alignment) => view.context.metric(view.step, "ntk/alignment", alignment),
             Err(error) => tracing::warn!("no alignment of the tangent kernel after step {}: {error}", view.step),
         }
-        let first = self.first.get_or_insert_with(|| kernel.clone());
-        let movement = 1.0 - cosine(kernel, first.clone());
-        if movement.is_finite() {
-            view.context.metric(view.step, "ntk/movement", movement);
-            self.movement.push((step, movement));
+        let first = self.first(view, &kernel)?;
+        view.context.metric(view.step, "ntk/movement", 1.0 - cosine(kernel, first));
+        let figures =
+            [("alignment with the targets", "ntk/alignment"), ("movement since the first look", "ntk/movement")];
+        draw_course(view, "ntk", "tangent kernel", &figures)
+    }
+
+    /// The kernel of the first look, kept in a file of the training so that a resumed one knows it.
+    fn first(&mut self, view: &ProbeView<'_>, kernel: &Tensor<2>) -> Result<Tensor<2>, LabError> {
+        if let Some(first) = &self.first {
+            return Ok(first.clone());
         }
-        let plot = Plot::line(format!("Up to epoch {}", view.epoch), "step", "tangent kernel")
-            .series(Series::new("alignment with the targets").points(self.alignment.iter().copied()))
-            .series(Series::new("movement since the first look").points(self.movement.iter().copied()));
-        draw(view, "ntk", &plot)
+        let stored = view.context.folder().map(|folder| folder.join("ntk-first.f32"));
+        let first = match &stored {
+            Some(path) if path.is_file() => {
+                let values = files::read_numbers("tangent kernel", path)?;
+                let shape = kernel.dims();
+                if values.len() != shape.iter().product::<usize>() {
+                    let reason = format!("{} numbers are not the kernel of {} rows", values.len(), shape[0]);
+                    return Err(LabError::corrupt("tangent kernel", path, reason));
+                }
+                Tensor::from_data(TensorData::new(values, shape), &kernel.device())
+            }
+            Some(path) => {
+                let values = kernel.clone().into_data().convert::<f32>().try_into_vec();
+                let values: Vec<f32> = values.map_err(|error| LabError::method(format!("{error:?}")))?;
+                files::write_numbers(path, &values)?;
+                kernel.clone()
+            }
+            None => kernel.clone(),
+        };
+        Ok(self.first.insert(first).clone())
     }
 }
 
@@ -93,7 +109,7 @@ fn one_column_a_class(view: &ProbeView<'_>, rows: usize) -> Tensor<2> {
 
 /// Cosine of the angle between two matrices, in double precision whatever theirs is: both are long sums.
 fn cosine(left: Tensor<2>, right: Tensor<2>) -> f64 {
-    let [left, right] = [left, right].map(|matrix| matrix.cast(burn::tensor::DType::F64));
+    let [left, right] = [left, right].map(|matrix| matrix.cast(DType::F64));
     let product = |a: &Tensor<2>, b: &Tensor<2>| (a.clone() * b.clone()).sum().into_scalar::<f64>();
     product(&left, &right) / (product(&left, &left) * product(&right, &right)).sqrt()
 }
@@ -125,10 +141,10 @@ mod tests {
         let run = Run::start("probes", toml::Table::new(), vec![1], &options).unwrap();
         let context = run.job("linear", "ntk");
         let config = NetworkConfig::mlp([]);
-        let mut probe = Ntk::default();
         for step in [1, 2] {
             let network = config.init_seeded(&[2], 1, step, &Device::flex()).unwrap();
-            probe.observe(&view(&network, &context, step)).unwrap();
+            // As after an interruption, a new probe looks each time.
+            Ntk::default().observe(&view(&network, &context, step)).unwrap();
         }
         context.finish().unwrap();
         // K = x x' + 1: eigenvalues 10 along x, 4 along the ones; x is the target up to a factor.
@@ -154,6 +170,6 @@ mod tests {
         }
         let mut probe = Ntk::default();
         probe.observe(&view(&network, &context, 1)).unwrap();
-        assert!(probe.alignment.is_empty() && probe.first.is_none());
+        assert!(probe.first.is_none());
     }
 }

@@ -5,7 +5,7 @@ use kiln_autodiff::spectrum::{LanczosConfig, lanczos};
 use kiln_autodiff::{Arithmetic, Duals, HessianOperator, layers::loss};
 use kiln_nn::Network;
 
-use super::{Course, Probe, ProbeView};
+use super::{Probe, ProbeView, draw_course};
 use crate::LabError;
 
 /// Largest eigenvalue of the Hessian of the cross-entropy of the rows, over all parameters: metric `sharpness/value`, with
@@ -13,10 +13,8 @@ use crate::LabError;
 ///
 /// By Lanczos' method on exact Hessian products, at most 100 of them a look. Where these are not enough, and where the
 /// training has diverged, the look leaves a warning and no figure.
-#[derive(Debug, Clone, Default)]
-pub struct Sharpness {
-    course: Course,
-}
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Sharpness;
 
 impl Probe for Sharpness {
     fn name(&self) -> &str {
@@ -39,7 +37,8 @@ impl Probe for Sharpness {
             Ok(pairs) => {
                 view.context.metric(view.step, "sharpness/value", pairs.values[0]);
                 view.context.metric(view.step, "sharpness/residual", pairs.residuals[0]);
-                self.course.draw(view, "sharpness", "largest eigenvalue of the Hessian", pairs.values[0])
+                let figure = "largest eigenvalue of the Hessian";
+                draw_course(view, "sharpness", figure, &[(figure, "sharpness/value")])
             }
             Err(error) => {
                 tracing::warn!("no sharpness after step {}: {error}", view.step);
@@ -52,19 +51,23 @@ impl Probe for Sharpness {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::JobContext;
     use crate::train::BatchTargets;
+    use crate::{Run, RunOptions, Scale};
     use burn::tensor::{Device, Tensor};
+    use kiln_data::DataDir;
     use kiln_nn::NetworkConfig;
 
     #[test]
     fn a_diverged_network_leaves_no_figure_and_stops_nothing() {
+        let out = tempfile::tempdir().unwrap();
+        let options = RunOptions::new(Scale::Smoke, out.path(), DataDir::find(None));
+        let run = Run::start("probes", toml::Table::new(), vec![1], &options).unwrap();
+        let context = run.job("diverged", "sharpness");
         let device = Device::flex();
         let mut network = NetworkConfig::mlp([]).init_seeded(&[2], 2, 1, &device).unwrap();
         if let Network::Mlp(mlp) = &mut network {
             mlp.head.weight = mlp.head.weight.clone().map(|weight| weight * f32::NAN);
         }
-        let context = JobContext::detached(device.clone());
         let view = ProbeView {
             network: &network,
             inputs: Tensor::ones([3, 2], &device),
@@ -73,6 +76,7 @@ mod tests {
             epoch: 1,
             context: &context,
         };
-        Sharpness::default().observe(&view).unwrap();
+        Sharpness.observe(&view).unwrap();
+        assert_eq!(context.recorded("sharpness/value").unwrap(), []);
     }
 }

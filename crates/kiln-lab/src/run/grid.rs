@@ -14,7 +14,7 @@ use burn::tensor::Device;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::job::{JobContext, METRICS_ENDING, cell_path};
-use crate::{LabError, files, machine, metrics, progress::Progress};
+use crate::{LabError, files, machine, metrics, panic_message, progress::Progress};
 
 /// Stack of a worker: as roomy as a main thread's, on which the same work would run alone.
 const STACK_BYTES: usize = 8 << 20;
@@ -144,11 +144,6 @@ fn with_job(error: LabError, name: &str) -> LabError {
         }
         other => other,
     }
-}
-
-fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without a message".to_string())
 }
 
 /// All stored metrics of a run, job by job in the order of their names, as one text.

@@ -24,6 +24,12 @@ pub struct JobContext {
     metrics: Mutex<Metrics>,
 }
 
+/// Where a job's metrics lie: a file of lines, and a folder of events.
+struct Places {
+    lines: PathBuf,
+    events: PathBuf,
+}
+
 #[derive(Debug, Default)]
 struct Metrics {
     writer: Option<MetricWriter>,
@@ -110,9 +116,8 @@ impl JobContext {
 
     fn write_metric(&self, metrics: &mut Metrics, step: u64, name: &str, value: f64) -> Result<(), LabError> {
         if metrics.writer.is_none() {
-            let (Some(folder), Some((part, key))) = (&self.folder, self.name.split_once('/')) else { return Ok(()) };
-            let events = folder.join("events").join(file_name(part)).join(file_name(key));
-            metrics.writer = Some(MetricWriter::create(&self.name, &metrics_path(folder, part, key), &events)?);
+            let Some(Places { lines, events }) = self.places() else { return Ok(()) };
+            metrics.writer = Some(MetricWriter::create(&self.name, &lines, &events)?);
         }
         metrics.writer.as_mut().map_or(Ok(()), |writer| writer.write(step, name, value))
     }
@@ -122,15 +127,32 @@ impl JobContext {
     /// # Errors
     /// [`LabError::Io`] or [`LabError::Corrupt`] when they cannot be read.
     pub fn resume_metrics(&self, last_step: u64) -> Result<(), LabError> {
-        let (Some(folder), Some((part, key))) = (&self.folder, self.name.split_once('/')) else { return Ok(()) };
-        let path = metrics_path(folder, part, key);
-        if !path.exists() {
+        let Some(Places { lines, events }) = self.places().filter(|places| places.lines.exists()) else {
             return Ok(());
-        }
-        for metric in metrics::read(&path)?.iter().filter(|metric| metric.step <= last_step) {
-            self.metric(metric.step, &metric.name, metric.value.unwrap_or(f64::NAN));
-        }
+        };
+        let mut kept = metrics::read(&lines)?;
+        kept.retain(|metric| metric.step <= last_step);
+        self.lock().writer = Some(MetricWriter::after(&kept, &self.name, &lines, &events)?);
         Ok(())
+    }
+
+    /// What was measured under `name` so far, by step, before an interruption too; nothing for a detached job.
+    ///
+    /// # Errors
+    /// [`LabError::Io`] or [`LabError::Corrupt`] when it cannot be read.
+    pub fn recorded(&self, name: &str) -> Result<Vec<(u64, f64)>, LabError> {
+        self.flush_metrics()?;
+        let Some(Places { lines, .. }) = self.places().filter(|places| places.lines.exists()) else {
+            return Ok(Vec::new());
+        };
+        let metrics = metrics::read(&lines)?.into_iter().filter(|metric| metric.name == name);
+        Ok(metrics.filter_map(|metric| Some((metric.step, metric.value?))).collect())
+    }
+
+    fn places(&self) -> Option<Places> {
+        let (folder, (part, key)) = (self.folder.as_ref()?, self.name.split_once('/')?);
+        let events = folder.join("events").join(file_name(part)).join(file_name(key));
+        Some(Places { lines: metrics_path(folder, part, key), events })
     }
 
     /// Puts all metrics so far on the disk, so that a checkpoint never knows more steps than the metrics do.

@@ -51,9 +51,13 @@ pub struct Manifest {
     pub kiln_version: String,
     /// Version of Burn.
     pub burn_version: String,
-    /// Commit of the sources when the run started, with `-dirty` where they differed; empty outside a repository.
+    /// Commit of the sources when a reproduction started, with `-dirty` where they differed; empty outside a repository,
+    /// and for trainings.
     #[serde(default)]
     pub commit: String,
+    /// SHA-256 of the data with which a training was begun, where it lay in files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_sha256: Option<String>,
     /// Processor, cores and system.
     pub machine: String,
     /// Cores that the run shares out over its jobs. It keeps to them when it is resumed, wherever that is: how a tensor

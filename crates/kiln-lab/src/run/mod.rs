@@ -196,6 +196,33 @@ impl Run {
         }
     }
 
+    /// Ties the run to the data that it was begun with: `sha256` as [`kiln_data::fingerprint`] gives it for `data`. Other data
+    /// has another split and other means, so that what was learnt from one must not be judged by the other.
+    ///
+    /// # Errors
+    /// [`LabError::Refused`] when it was begun with other data, [`LabError::Io`] when the manifest cannot be written.
+    pub fn hold_to(&mut self, data: &str, sha256: Option<String>) -> Result<(), LabError> {
+        match (&self.manifest.data_sha256, &sha256) {
+            (Some(before), Some(now)) if before != now => {
+                let folder = self.folder.display();
+                Err(LabError::Refused(format!("{data} has changed since the run {folder} was begun; start a new one")))
+            }
+            (None, Some(_)) => {
+                self.manifest.data_sha256 = sha256;
+                self.manifest.write(&self.folder)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Marks a run that is gone on with as running.
+    ///
+    /// # Errors
+    /// [`LabError::Io`] when the manifest cannot be written.
+    pub fn begin_again(&mut self) -> Result<(), LabError> {
+        self.set_status(Status::Running)
+    }
+
     /// Performs the recipe part by part and leaves verdict, metrics and report in the folder.
     ///
     /// # Errors
@@ -461,6 +488,8 @@ fn planned(recipe: &dyn AnyRecipe, options: &RunOptions) -> Result<Manifest, Lab
         None => recipe.seeds(options.scale),
     };
     let mut manifest = new_manifest(recipe.card().id, settings, seeds, &options.device, &options.data);
+    // What is recorded says from which sources it comes. A training does not ask: it would wait for the answer.
+    manifest.commit = machine::commit();
     manifest.scale = Some(options.scale);
     manifest.changed = options.seeds.is_some() || manifest.settings != defaults;
     manifest.parts = options.parts.clone();
@@ -482,7 +511,8 @@ fn new_manifest(method: &str, settings: Settings, seeds: Vec<u64>, device: &str,
         data_folders: data.directories().iter().map(|folder| folder.display().to_string()).collect(),
         kiln_version: KILN_VERSION.to_string(),
         burn_version: BURN_VERSION.to_string(),
-        commit: machine::commit(),
+        commit: String::new(),
+        data_sha256: None,
         machine: machine::describe(),
         cores: machine::cores(),
         part_seconds: Default::default(),

@@ -1,8 +1,11 @@
 //! Random changes of training pictures by name.
 
+use kiln_data::ArrayDataset;
 use kiln_data::augment::Augmentation;
 
 use super::selector::{Entry, Registry, Selector, SelectorError, SettingInfo, Settings};
+
+const COLOUR_JITTER: &str = "colour-jitter";
 
 /// Random changes of training pictures by name.
 pub const AUGMENTATIONS: Registry<Augmentation> = Registry {
@@ -27,7 +30,7 @@ pub const AUGMENTATIONS: Registry<Augmentation> = Registry {
             build: |settings| Ok(Augmentation::Cutout { size: pixels(settings, "size", 8)? }),
         },
         Entry {
-            name: "colour-jitter",
+            name: COLOUR_JITTER,
             summary: "brightness, contrast and saturation changed",
             settings: &[SettingInfo { key: "strength", default: "0.2", about: "of each, above 0 and at most 1" }],
             build: |settings| Ok(Augmentation::ColourJitter { strength: positive(settings, "strength", 0.2, 1.0)? }),
@@ -60,13 +63,35 @@ pub fn build_augmentations(selectors: &[Selector], input_shape: &[usize]) -> Res
     selectors.iter().map(|selector| build_one(selector, input_shape)).collect()
 }
 
+/// Whether the changes that `selectors` name make sense for the values of `data`: brightness and contrast are shares of the
+/// brightest value, so that values have to lie between 0 and 1.
+///
+/// # Errors
+/// [`SelectorError::Refused`] for a change of colours of other values.
+pub fn check_colours(selectors: &[Selector], data: &ArrayDataset) -> Result<(), SelectorError> {
+    let Some(jitter) = selectors.iter().find(|selector| selector.name() == COLOUR_JITTER) else { return Ok(()) };
+    let (mut low, mut high) = (f32::INFINITY, f32::NEG_INFINITY);
+    for &value in (0..data.len()).flat_map(|row| data.row(row)) {
+        (low, high) = (low.min(value), high.max(value));
+    }
+    if low >= 0.0 && high <= 1.0 {
+        return Ok(());
+    }
+    let message = format!("brightness and contrast need values from 0 to 1, and the pictures have {low} to {high}");
+    Err(SelectorError::Refused { kind: AUGMENTATIONS.kind, name: jitter.name().to_string(), message })
+}
+
 fn build_one(selector: &Selector, input_shape: &[usize]) -> Result<Augmentation, SelectorError> {
     let augmentation = AUGMENTATIONS.build(selector)?;
     let refused = |message: String| {
         Err(SelectorError::Refused { kind: AUGMENTATIONS.kind, name: selector.name().to_string(), message })
     };
     let [_, height, width] = *input_shape else {
-        return refused(format!("pictures are changed, and the rows are a table of {} features", input_shape[0]));
+        let rows = match input_shape {
+            [features] => format!("are a table of {features} features"),
+            other => format!("have the shape {other:?}"),
+        };
+        return refused(format!("pictures are changed, and the rows {rows}"));
     };
     let side = height.min(width);
     match augmentation {
@@ -99,6 +124,7 @@ fn positive(settings: &Settings<'_>, key: &str, default: f64, most: f64) -> Resu
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kiln_data::Targets;
 
     fn build(text: &str, shape: &[usize]) -> Result<Vec<Augmentation>, String> {
         build_augmentations(&Selector::list(text).unwrap(), shape).map_err(|error| error.to_string())
@@ -114,6 +140,16 @@ mod tests {
             Augmentation::Rotation { max_degrees: 15.0 },
         ];
         assert_eq!(built, expected);
+    }
+
+    #[test]
+    fn colours_of_pictures_that_are_not_shares_are_left_alone() {
+        let targets = || Targets::Classes { labels: vec![0], names: vec!["a".into(), "b".into()] };
+        let pictures = |brightest| ArrayDataset::new(vec![0.0, brightest], vec![1, 1, 2], targets()).unwrap();
+        let check = |text, brightest| check_colours(&Selector::list(text).unwrap(), &pictures(brightest));
+        assert!(check("flip,colour-jitter", 1.0).is_ok() && check("flip", 255.0).is_ok());
+        let message = check("flip,colour-jitter", 255.0).unwrap_err().to_string();
+        assert!(message.ends_with("need values from 0 to 1, and the pictures have 0 to 255"), "{message}");
     }
 
     #[test]

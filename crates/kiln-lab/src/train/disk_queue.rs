@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
+use crate::panic_message;
+
 /// Work on the disk, with the reason where it fails.
 type Work = Box<dyn FnOnce() -> Result<(), String> + Send>;
 
@@ -63,36 +65,44 @@ impl DiskQueue {
         write: impl FnOnce() -> Result<(), String> + Send + 'static,
     ) -> Result<(), String> {
         let mut state = self.shared.lock();
-        if let Some(failure) = &state.failure {
-            return Err(failure.clone());
-        }
         let job = Job { path: path.to_path_buf(), writes: true, work: Box::new(write) };
-        match state.waiting.iter_mut().find(|waiting| waiting.writes && waiting.path == path) {
-            Some(waiting) => *waiting = job,
-            None => {
-                state = self.shared.wait_while(state, |state| state.waiting.len() >= Self::MOST_WAITING);
-                state.waiting.push_back(job);
+        // A file that is written again need not be removed before.
+        state.waiting.retain(|waiting| waiting.writes || waiting.path != path);
+        if let Some(waiting) = state.waiting.iter_mut().find(|waiting| waiting.path == path) {
+            *waiting = job;
+        } else {
+            let full = |state: &mut State| state.failure.is_none() && state.waiting.len() >= Self::MOST_WAITING;
+            state = self.shared.wait_while(state, full);
+            if let Some(failure) = &state.failure {
+                return Err(failure.clone());
             }
+            state.waiting.push_back(job);
         }
         self.shared.changed.notify_all();
         Ok(())
     }
 
-    /// Removes the file at `path`, or sees to it that it is not written.
+    /// Removes the file at `path` after everything that waits, and sees to it that it is not written before. After a failure
+    /// nothing is removed: what is on the disk is all there is.
     pub(super) fn remove(&self, path: &Path) {
         let mut state = self.shared.lock();
+        if state.failure.is_some() {
+            return;
+        }
         if let Some(at) = state.waiting.iter().position(|waiting| waiting.writes && waiting.path == path) {
             state.waiting.remove(at);
-        } else {
-            let removed = path.to_path_buf();
-            let work = move || match std::fs::remove_file(&removed) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    Err(format!("cannot remove {}: {error}", removed.display()))
-                }
-                _ => Ok(()),
-            };
-            state.waiting.push_back(Job { path: path.to_path_buf(), writes: false, work: Box::new(work) });
+            // What was to go once this file was there goes once those are that take its place.
+            let (writes, removals): (Vec<Job>, Vec<Job>) = state.waiting.drain(at..).partition(|job| job.writes);
+            state.waiting.extend(writes.into_iter().chain(removals));
         }
+        let removed = path.to_path_buf();
+        let work = move || match std::fs::remove_file(&removed) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(format!("cannot remove {}: {error}", removed.display()))
+            }
+            _ => Ok(()),
+        };
+        state.waiting.push_back(Job { path: path.to_path_buf(), writes: false, work: Box::new(work) });
         self.shared.changed.notify_all();
     }
 
@@ -123,16 +133,18 @@ impl Shared {
     fn work(&self) {
         loop {
             let mut state = self.wait_while(self.lock(), |state| state.waiting.is_empty() && !state.closed);
-            let Some(job) = state.waiting.pop_front() else { return };
+            let Some(Job { path, work, .. }) = state.waiting.pop_front() else { return };
             state.working = true;
             drop(state);
             // Whoever waits for the queue would wait for ever if a panic took its thread.
-            let outcome = catch_unwind(AssertUnwindSafe(job.work))
-                .unwrap_or_else(|_| Err(format!("writing {} panicked", job.path.display())));
+            let outcome = catch_unwind(AssertUnwindSafe(work))
+                .unwrap_or_else(|panic| Err(format!("cannot write {}: {}", path.display(), panic_message(&*panic))));
             let mut state = self.lock();
             state.working = false;
             if let Err(failure) = outcome {
                 state.failure.get_or_insert(failure);
+                // Nothing may be removed for files that did not come.
+                state.waiting.clear();
             }
             self.changed.notify_all();
         }
@@ -223,7 +235,65 @@ mod tests {
     fn a_panic_is_a_failure_and_not_a_wait_for_ever() {
         let queue = DiskQueue::new();
         queue.write(Path::new("weights"), || panic!("a defect")).unwrap();
-        assert_eq!(queue.flush().unwrap_err(), "writing weights panicked");
+        assert_eq!(queue.flush().unwrap_err(), "cannot write weights: a defect");
+        assert!(queue.write(Path::new("weights"), || Ok(())).is_err());
+    }
+
+    #[test]
+    fn nothing_is_removed_for_a_file_that_did_not_come() {
+        let folder = tempfile::tempdir().unwrap();
+        let old = folder.path().join("model-1");
+        std::fs::write(&old, b"1").unwrap();
+        let (queue, release) = held();
+        queue.write(Path::new("model-2"), || Err("the disk is full".into())).unwrap();
+        queue.remove(&old);
+        release.send(()).unwrap();
+        assert!(queue.flush().is_err());
+        queue.remove(&old);
+        assert!(queue.flush().is_err() && old.is_file());
+    }
+
+    #[test]
+    fn there_is_a_whole_file_at_every_moment_on_a_slow_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let model = |epoch: usize| folder.path().join(format!("model-{epoch}"));
+        (1..=2).for_each(|epoch| std::fs::write(model(epoch), b"whole").unwrap());
+        let (queue, release) = held();
+        for epoch in 3..=6 {
+            let (path, before) = (model(epoch), [model(1), model(2)]);
+            let write = move || {
+                let kept = before.iter().any(|path| path.is_file());
+                std::fs::write(path, b"whole").map_err(|error| error.to_string())?;
+                if kept { Ok(()) } else { Err("both were removed before their successor was there".into()) }
+            };
+            queue.write(&model(epoch), write).unwrap();
+            queue.remove(&model(epoch - 2));
+        }
+        release.send(()).unwrap();
+        queue.flush().unwrap();
+        let left: Vec<usize> = (1..=6).filter(|epoch| model(*epoch).is_file()).collect();
+        assert_eq!(left, [5, 6]);
+    }
+
+    #[test]
+    fn a_full_queue_waits_for_room() {
+        let (queue, release) = held();
+        let written = Arc::new(Mutex::new(0));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for number in 0..3 * DiskQueue::MOST_WAITING {
+                    let written = Arc::clone(&written);
+                    let count = move || {
+                        *written.lock().unwrap() += 1;
+                        Ok(())
+                    };
+                    queue.write(Path::new(&number.to_string()), count).unwrap();
+                }
+            });
+            release.send(()).unwrap();
+        });
+        queue.flush().unwrap();
+        assert_eq!(*written.lock().unwrap(), 3 * DiskQueue::MOST_WAITING);
     }
 
     #[test]

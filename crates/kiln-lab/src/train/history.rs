@@ -163,7 +163,7 @@ impl MetricLogger for HistoryLogger {
         self.history.push(means);
         self.running.clear();
         if let Err(error) = self.context.flush_metrics().and_then(|()| self.record_course()) {
-            tracing::warn!("{error}: a resumed training will not know its earlier epochs");
+            tracing::warn!("the course of the training is not kept: {error}");
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Objective;
 use super::disk_queue::DiskQueue;
-use crate::{LabError, files::write_whole};
+use crate::{LabError, files};
 
 /// Files `memory-<epoch>.f32` in a training's folder: single-precision numbers, little-endian, one after the other.
 pub(super) struct LossMemory {
@@ -20,8 +20,8 @@ impl LossMemory {
         Self { folder: folder.to_path_buf(), checkpoints }
     }
 
-    /// Writes what the objective remembers at the end of an epoch. The epoch before is kept too: its checkpoint is the one
-    /// that a training goes on from which is killed before its own.
+    /// Writes what the objective remembers at the end of an epoch. The two epochs before are kept too: one of their
+    /// checkpoints is what a training goes on from which is killed before its own.
     ///
     /// # Errors
     /// [`LabError::Io`] when the file cannot be written.
@@ -29,9 +29,8 @@ impl LossMemory {
         let Some(memory) = objective.memory() else { return Ok(()) };
         // The checkpoint of the epoch before has to be on the disk when what belongs to an older one goes.
         self.checkpoints.flush().map_err(LabError::method)?;
-        let bytes: Vec<u8> = memory.iter().flat_map(|value| value.to_le_bytes()).collect();
-        write_whole(&self.file(epoch), &bytes)?;
-        if let Some(old) = epoch.checked_sub(2) {
+        files::write_numbers(&self.file(epoch), &memory)?;
+        if let Some(old) = epoch.checked_sub(3) {
             let old = self.file(old);
             if old.is_file() {
                 std::fs::remove_file(&old).map_err(|error| LabError::io("remove", &old, error))?;
@@ -49,14 +48,7 @@ impl LossMemory {
         if objective.memory().is_none() {
             return Ok(());
         }
-        let path = self.file(epoch);
-        let bytes = std::fs::read(&path).map_err(|error| LabError::io("read", &path, error))?;
-        let (values, rest) = bytes.as_chunks::<4>();
-        if !rest.is_empty() {
-            let reason = format!("{} bytes are no whole number of values", bytes.len());
-            return Err(LabError::corrupt("memory of the loss", path, reason));
-        }
-        objective.remember(values.iter().map(|value| f32::from_le_bytes(*value)).collect());
+        objective.remember(files::read_numbers("memory of the loss", &self.file(epoch))?);
         Ok(())
     }
 

@@ -25,7 +25,7 @@ mod supervised;
 mod task;
 mod trainee;
 
-pub use augmentations::{AUGMENTATIONS, build_augmentations};
+pub use augmentations::{AUGMENTATIONS, build_augmentations, check_colours};
 pub use config::TrainConfig;
 pub use evaluation::Evaluation;
 pub use examples::{BatchTargets, Examples, PreparedRows};

@@ -55,6 +55,7 @@ impl SavedModel {
         let text = std::fs::read_to_string(&description).map_err(|error| LabError::io("read", &description, error))?;
         let model: Self =
             toml::from_str(&text).map_err(|error| LabError::corrupt("model description", &description, error))?;
+        model.preprocessing.check().map_err(|reason| LabError::corrupt("model description", &description, reason))?;
         let shape = model.preprocessing.input_shape();
         let outputs = model.preprocessing.class_names().len();
         let network = model.network.init_seeded(&shape, outputs, 0, device).map_err(LabError::method)?;

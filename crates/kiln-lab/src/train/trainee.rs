@@ -135,8 +135,9 @@ impl TrainStep for Trainee {
         let procedure = &self.procedure;
         let learned = procedure.rule.learn(&self.network, procedure.objective.as_ref(), &batch);
         procedure.computed(&batch, scalar(&learned.loss));
+        let rows = batch.rows.len();
         let outputs = || learned.logits.unwrap_or_else(|| self.network.forward(batch.inputs).detach());
-        let item = scored(learned.loss, batch.targets, outputs);
+        let item = scored(learned.loss, rows, batch.targets, outputs);
         TrainOutput { grads: learned.gradients, item }
     }
 
@@ -153,13 +154,20 @@ impl InferenceStep for Trainee {
 
     fn step(&self, batch: Batch) -> ClassificationOutput {
         let (loss, outputs) = self.procedure.objective.on_batch(&self.network, &batch);
-        scored(loss, batch.targets, || outputs.unwrap_or_else(|| self.network.forward(batch.inputs)))
+        scored(loss, batch.rows.len(), batch.targets, || outputs.unwrap_or_else(|| self.network.forward(batch.inputs)))
     }
 }
 
 /// What the metrics get of a batch: its loss and, where targets are classes, the network's `outputs`, which are not computed
 /// otherwise.
-fn scored(loss: Tensor<1>, targets: BatchTargets, outputs: impl FnOnce() -> Tensor<2>) -> ClassificationOutput {
+fn scored(
+    loss: Tensor<1>,
+    rows: usize,
+    targets: BatchTargets,
+    outputs: impl FnOnce() -> Tensor<2>,
+) -> ClassificationOutput {
+    // Burn's metric weighs a batch by the number of its losses: a last batch of one row must not count as a whole one.
+    let loss = loss.expand([rows]);
     match targets {
         BatchTargets::Classes(classes) => ClassificationOutput::new(loss, outputs(), classes),
         BatchTargets::Values(_) => {

@@ -101,8 +101,8 @@ enum Objective {
 impl Pgd {
     /// Adversarial inputs, outside the graph. Equal seeds give equal results on every device.
     ///
-    /// `model` should have parameters that do not require gradients (`module.no_grad()`): only the gradient by the input
-    /// is needed.
+    /// `model` should have parameters that do not require gradients (`module.no_grad()`, on a copy made after the module was
+    /// used or loaded): only the gradient by the input is needed.
     ///
     /// # Shapes
     /// - `model`: `[batch_size, ...]` to logits `[batch_size, num_classes]`

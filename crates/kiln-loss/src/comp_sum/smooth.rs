@@ -133,7 +133,8 @@ impl SmoothAdvCompSum {
     }
 
     /// Mean loss of a batch, with a second form of the same model whose parameters do not require gradients
-    /// (`module.no_grad()`) for the ascent: saves the gradients by the parameters in every step.
+    /// (`module.no_grad()`) for the ascent: saves the gradients by the parameters in every step. Copy a module only after it
+    /// was used or loaded: until then its copies share one switch.
     pub fn forward_frozen<const D: usize>(
         &self,
         model: &impl Fn(Tensor<D>) -> Tensor<2>,

@@ -69,7 +69,10 @@ fn adversarial_step(
     let device = Device::flex().autodiff();
     let digits = open("digits", &DataDir::find(None), &OpenOptions::default())?.train;
     let (inputs, targets) = digits.batch(&(0..BATCH_SIZE).collect::<Vec<_>>(), &device);
-    let mut network = Some(MlpConfig::new(64, vec![256, 256], 10).init_seeded(1, &device)?);
+    let network = MlpConfig::new(64, vec![256, 256], 10).init_seeded(1, &device)?;
+    // Burn draws parameters when they are first read; `no_grad` on a copy made before would be `no_grad` on both.
+    network.forward(inputs.clone());
+    let mut network = Some(network);
     let momentum = MomentumConfig::new().with_momentum(0.9).with_dampening(0.0).with_nesterov(true);
     let mut optimizer = SgdConfig::new().with_momentum(Some(momentum)).init();
     let mut seed = 0;

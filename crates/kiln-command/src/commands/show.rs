@@ -1,24 +1,36 @@
 //! `kiln show`: what a method, a loss, an optimizer, a model or any other name of `kiln train` is, and what can be set.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use kiln_lab::probe::PROBES;
-use kiln_lab::train::{AUGMENTATIONS, LOSSES, MODELS, OPTIMIZERS, REGRESSION_LOSSES, Registry, SCHEDULES};
+use kiln_lab::train::{
+    AUGMENTATIONS, LOSSES, MODELS, OPTIMIZERS, REGRESSION_LOSSES, Registry, SCHEDULES, Selector, loss_pictures,
+};
 use kiln_lab::{AnyRecipe, LabError, Scale, Table, ledger};
 use kiln_recipes::catalogue::{self, RECIPES};
 use serde_json::{Value, json};
 
 use crate::cli::Global;
-use crate::failure::CommandResult;
+use crate::failure::{CommandResult, Failure};
 use crate::output::{print, print_line};
 
 /// What to show.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  kiln show comp-sum\n  kiln show cosine\n  kiln show z-loss --markdown")]
+#[command(after_help = "Examples:\n  kiln show comp-sum\n  kiln show cosine\n  kiln show z-loss --markdown\n  \
+                        kiln show cross-entropy,focal:gamma=5,mae --plot")]
 pub struct ShowArgs {
-    /// Name of a method, a loss, an optimizer, a model, a schedule, an augmentation or a probe
+    /// Name of a method, a loss, an optimizer, a model, a schedule, an augmentation or a probe; with --plot, losses as
+    /// NAME or NAME:key=value, joined by commas
     #[arg(value_name = "NAME")]
     name: String,
+    /// Draw the losses and their slopes over the margin of two classes or the error of a number, and each loss on classes over
+    /// the logits of three
+    #[arg(long, conflicts_with_all = ["json", "markdown"])]
+    plot: bool,
+    /// Folder for the pictures of --plot
+    #[arg(long, value_name = "DIR", default_value = ".", requires = "plot")]
+    out: PathBuf,
     /// Print the recorded verdict of a method in Markdown, as in the book
     #[arg(long, conflicts_with = "json")]
     markdown: bool,
@@ -26,10 +38,13 @@ pub struct ShowArgs {
 
 /// Prints everything that has the name.
 pub fn run(args: ShowArgs, global: &Global) -> CommandResult {
-    let recipe = catalogue::find(&args.name);
     if args.markdown {
         return recorded(&args.name);
     }
+    if args.plot {
+        return plot(&args);
+    }
+    let recipe = catalogue::find(&args.name);
     let everything = components();
     if recipe.is_none() && everything.iter().all(|component| component.name != args.name) {
         let methods = RECIPES.iter().map(|recipe| recipe.card().id);
@@ -56,6 +71,17 @@ fn recorded(name: &str) -> CommandResult {
     match ledger::Entry::read(&ledger::folder(), recipe.card().id)? {
         Some(entry) => print(&entry.markdown())?,
         None => print(&format!("Not recorded yet: `kiln reproduce {name} --full --record` measures it.\n"))?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn plot(args: &ShowArgs) -> CommandResult {
+    let losses = Selector::list(&args.name).map_err(LabError::from)?;
+    let Some(first) = losses.first() else { return Err(Failure::usage("no loss to draw")) };
+    for (name, plot) in loss_pictures(&losses).map_err(LabError::from)? {
+        let path = args.out.join(format!("{}-{name}.png", first.name()));
+        plot.write(&path)?;
+        print_line(&format!("picture: {}", path.display()))?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -11,6 +11,7 @@ mod fit;
 mod history;
 mod loader;
 mod loss_memory;
+mod loss_picture;
 mod losses;
 mod models;
 mod objective;
@@ -35,6 +36,7 @@ pub use fit::{
 };
 pub use history::{EpochMeans, History};
 pub use loader::{Batch, EpochLoader};
+pub use loss_picture::loss_pictures;
 pub use losses::{LOSSES, gives_probabilities};
 pub use models::MODELS;
 pub use objective::{Objective, RegressionObjective};

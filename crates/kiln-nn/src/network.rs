@@ -171,15 +171,6 @@ impl NetworkConfig {
         }
     }
 
-    /// Probability of dropping a value in training. Where it is above 0, trainings draw from the device's generator, and
-    /// those side by side disturb each other.
-    pub fn dropout(&self) -> f64 {
-        match self {
-            Self::Mlp { dropout, .. } | Self::ConvNet { dropout, .. } | Self::Vit { dropout, .. } => *dropout,
-            Self::LeNet { .. } | Self::ResNet { .. } => 0.0,
-        }
-    }
-
     /// A network for inputs of `input_shape` (`[features]` or `[channels, height, width]`) with weights from the
     /// device's generator.
     ///

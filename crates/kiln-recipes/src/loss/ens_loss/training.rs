@@ -63,20 +63,14 @@ impl Plan<'_> {
     }
 }
 
-/// Trains by every plan: side by side, but one after the other where networks drop values, because the generator that
-/// dropout draws from is one for the whole process.
+/// Trains by every plan.
 pub(super) fn train_all(
     part: &str,
     contest: &ContestSettings,
     plans: &[Plan<'_>],
     run: &Run,
 ) -> Result<Vec<Ended>, LabError> {
-    let work = |plan: &Plan<'_>, context: &JobContext| train(contest, plan, context);
-    let mut drops = false;
-    for plan in plans {
-        drops |= MODELS.build(plan.model)?.dropout() > 0.0;
-    }
-    if drops { run.sequential(part, plans, Plan::key, work) } else { run.grid(part, plans, Plan::key, work) }
+    run.grid(part, plans, Plan::key, |plan, context| train(contest, plan, context))
 }
 
 fn train(contest: &ContestSettings, plan: &Plan<'_>, context: &JobContext) -> Result<Ended, LabError> {

@@ -10,7 +10,6 @@ use kiln_nn::Network;
 use serde::{Deserialize, Serialize};
 
 use super::ContestSettings;
-use super::settings::ENSEMBLE;
 use super::tasks::Task;
 use crate::loss::seeds::unless_diverged;
 
@@ -96,10 +95,7 @@ pub(super) fn train_observed(
         .build(plan.model)?
         .init_seeded(train.input_shape(), 2, plan.seed, &context.device().autodiff())
         .map_err(LabError::method)?;
-    let loss = match plan.loss.name() {
-        ENSEMBLE => LOSSES.build(&plan.loss.clone().with("seed", plan.seed))?,
-        _ => LOSSES.build(plan.loss)?,
-    };
+    let loss = LOSSES.build(&LOSSES.completed(plan.loss, "seed", plan.seed))?;
     let changes = build_augmentations(plan.augmentations, train.input_shape())?;
     let rows = PreparedRows::new(train, &preprocessing.targets).augmented(changes, plan.seed);
     let course = FitSettings {

@@ -67,9 +67,8 @@ pub(super) fn forward<const D: usize>(layer: &Dropout, x: Tensor<D>) -> Tensor<D
         return x;
     }
     let shape = x.dims();
-    let drawn = STREAM.with_borrow_mut(|stream| {
-        stream.as_mut().map(|random| mask(random, shape.iter().product(), 1.0 - layer.prob))
-    });
+    let drawn = STREAM
+        .with_borrow_mut(|stream| stream.as_mut().map(|random| mask(random, shape.iter().product(), 1.0 - layer.prob)));
     match drawn {
         Some(mask) => {
             let place = (&x.device(), x.dtype());

@@ -8,8 +8,8 @@ use burn::tensor::Device;
 use kiln_data::{ArrayDataset, DataDir, LabelNoise, Splits, Task, open};
 use kiln_lab::statistics::{Summary, paired_difference};
 use kiln_lab::train::{
-    Evaluation, Figures, FitSettings, Fitting, LOSSES, MODELS, OPTIMIZERS, PreparedRows, RegressionEvaluation, SCHEDULES,
-    Selector, build_objective, default_loss, gives_probabilities, task_of,
+    Evaluation, Figures, FitSettings, Fitting, LOSSES, MODELS, OPTIMIZERS, PreparedRows, RegressionEvaluation,
+    SCHEDULES, Selector, build_objective, default_loss, gives_probabilities, task_of,
 };
 use kiln_lab::{JobContext, LabError, Plot, Run, RunOptions, Scale, Table, Verdict};
 use kiln_nn::{Network, NetworkConfig};
@@ -440,8 +440,14 @@ fn cells(row: &Row) -> [String; 6] {
 }
 
 /// An interval without 0 is the two-sided paired t test at 5 %.
-const HEADINGS: [&str; 6] =
-    ["loss", "optimizer", "lr", "mean", "sd", "paired difference to the first, 95 % (significant where it leaves out 0)"];
+const HEADINGS: [&str; 6] = [
+    "loss",
+    "optimizer",
+    "lr",
+    "mean",
+    "sd",
+    "paired difference to the first, 95 % (significant where it leaves out 0)",
+];
 
 fn lab_table(args: &CompareArgs, metric: Metric, rows: &[Row]) -> Table {
     let division = if args.resplit { ", divided anew for each seed" } else { "" };

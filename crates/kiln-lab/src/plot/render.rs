@@ -151,7 +151,8 @@ mod tests {
             let points = (0..=40).map(move |i| (f64::from(i), f64::from(i) * f64::from(k) / 30.0));
             plot.series(Series::new(if k == 0 { "drawn" } else { "" }).points(points).faint())
         });
-        let named = |name: &str, slope: f64| Series::new(name).points((0..=40).map(|i| (f64::from(i), f64::from(i) * slope)));
+        let named =
+            |name: &str, slope: f64| Series::new(name).points((0..=40).map(|i| (f64::from(i), f64::from(i) * slope)));
         let bundle = bundle
             .series(named("test", 0.5).coloured_as(0))
             .series(named("", 0.7).coloured_as(0).dotted())
@@ -184,7 +185,15 @@ mod tests {
             Picture::normalised(&values, [1, 8, 8]).caption(format!("class {k}"))
         };
         let grid = Plot::pictures("Examples", 6, (0..12).map(picture).collect());
-        vec![("line", line), ("speed", speed), ("bundle", bundle), ("scatter", scatter), ("bars", bars), ("heat", heat), ("grid", grid)]
+        vec![
+            ("line", line),
+            ("speed", speed),
+            ("bundle", bundle),
+            ("scatter", scatter),
+            ("bars", bars),
+            ("heat", heat),
+            ("grid", grid),
+        ]
     }
 
     /// Set `KILN_GALLERY` to a folder to look at the pictures.

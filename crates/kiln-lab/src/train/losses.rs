@@ -382,7 +382,11 @@ pub const LOSSES: Registry<Box<dyn ClassificationLoss>> = Registry {
                 SettingInfo { key: "clip", default: "1", about: "largest size, above 0" },
                 SettingInfo { key: "tail", default: "inverse", about: "beyond the margin 1: inverse or none" },
                 SettingInfo { key: "floor", default: "1e-6", about: "added to every size, above 0" },
-                SettingInfo { key: "seed", default: "0", about: "decides the draws; in kiln train and compare the training's" },
+                SettingInfo {
+                    key: "seed",
+                    default: "0",
+                    about: "decides the draws; in kiln train and compare the training's",
+                },
                 WEIGHTS,
                 IGNORE,
             ],

@@ -55,7 +55,13 @@ impl EnsLossConfig {
         if let Some(period) = self.period {
             let (value, has_lam) = (period as f64, matches!(self.dist, DerivativeDist::InvBoxCox { .. }));
             require(period > 0, NAME, "period", value, "at least 1")?;
-            require(has_lam, NAME, "period", value, "absent: only the inverse Box-Cox transformation has a lam to draw")?;
+            require(
+                has_lam,
+                NAME,
+                "period",
+                value,
+                "absent: only the inverse Box-Cox transformation has a lam to draw",
+            )?;
         }
         Ok(EnsLoss {
             dist: self.dist.check()?,
@@ -244,5 +250,9 @@ impl ClassificationLoss for EnsLoss {
         moment: &TrainingMoment<'_>,
     ) -> Tensor<1> {
         self.losses_in_training(logits, targets, moment).mean()
+    }
+
+    fn measures_progress(&self) -> bool {
+        false
     }
 }

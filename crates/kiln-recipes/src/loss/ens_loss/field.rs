@@ -68,7 +68,8 @@ impl Cell {
 
     /// The worst and the best fixed loss by validation accuracy, each at its own rate: the test rows have no say in it.
     pub(super) fn extremes(&self) -> (&Trained, &Trained) {
-        let merit = |trained: &Trained| Merit::of(&trained.at_own_rate.iter().map(Ended::validation).collect::<Vec<_>>());
+        let merit =
+            |trained: &Trained| Merit::of(&trained.at_own_rate.iter().map(Ended::validation).collect::<Vec<_>>());
         let mut fixed = self.fixed();
         let first = fixed.next().expect("the losses were checked to be three");
         fixed.fold((first, first), |(worst, best), next| {

@@ -35,9 +35,8 @@ pub(super) struct Tally {
 impl Tally {
     /// EnsLoss in each cell beside another loss of that cell.
     pub(super) fn of<'a>(rivals: impl IntoIterator<Item = (&'a Cell, &'a Trained)>, protocol: Protocol) -> Self {
-        let beside = |(cell, rival): (&Cell, &Trained)| {
-            standing(&cell.ensemble().test(protocol), &rival.test(protocol))
-        };
+        let beside =
+            |(cell, rival): (&Cell, &Trained)| standing(&cell.ensemble().test(protocol), &rival.test(protocol));
         Self::counted(rivals.into_iter().map(beside))
     }
 

@@ -93,7 +93,10 @@ fn watch(settings: &Settings, plan: &Plan<'_>, context: &JobContext, course: &mu
 }
 
 /// Epoch and mean accuracy in percent over the trainings that reached it.
-fn mean<'a>(courses: &'a [Course], of: impl Fn(&'a Course) -> &'a Vec<f64> + 'a) -> impl Iterator<Item = (f64, f64)> + 'a {
+fn mean<'a>(
+    courses: &'a [Course],
+    of: impl Fn(&'a Course) -> &'a Vec<f64> + 'a,
+) -> impl Iterator<Item = (f64, f64)> + 'a {
     let epochs = courses.iter().map(|course| of(course).len()).max().unwrap_or(0);
     (0..epochs).map(move |epoch| {
         let reached: Vec<f64> = courses.iter().filter_map(|course| of(course).get(epoch).copied()).collect();

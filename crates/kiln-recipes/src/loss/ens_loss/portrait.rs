@@ -25,7 +25,9 @@ pub(super) fn report(part: &str, cells: &[Cell], settings: &Settings, run: &mut 
         run.table(table(part, cells));
     }
     let statements = [
-        format!("EnsLoss (better, even, worse) than each fixed loss in the cells of {part}, by paired t over the seeds"),
+        format!(
+            "EnsLoss (better, even, worse) than each fixed loss in the cells of {part}, by paired t over the seeds"
+        ),
         format!("trainings that know at least {} % of their rows by heart", 100.0 * BY_HEART),
         "learning rates that the validation rows chose".to_string(),
     ];
@@ -33,7 +35,9 @@ pub(super) fn report(part: &str, cells: &[Cell], settings: &Settings, run: &mut 
     let findings = finding_ids(part).into_iter().zip(statements).zip(figures);
     findings
         .map(|((id, statement), figure)| match cells {
-            [] => Finding::new(id, statement).outcome(Outcome::NotComparable).note("no set of it is in a data directory"),
+            [] => {
+                Finding::new(id, statement).outcome(Outcome::NotComparable).note("no set of it is in a data directory")
+            }
             _ => Finding::new(id, statement).measured(figure),
         })
         .collect()
@@ -98,7 +102,8 @@ fn chosen_rates(cells: &[Cell], settings: &Settings) -> String {
         counts.join(" / ")
     });
     let all = cells.iter().flat_map(|cell| &cell.losses);
-    let (least, most) = settings.rates.iter().fold((f64::MAX, 0.0_f64), |(low, high), &rate| (low.min(rate), high.max(rate)));
+    let (least, most) =
+        settings.rates.iter().fold((f64::MAX, 0.0_f64), |(low, high), &rate| (low.min(rate), high.max(rate)));
     let at_an_end = all.clone().filter(|trained| trained.rate == least || trained.rate == most).count();
     format!("in how many cells, by rate: {text}; {at_an_end} of {} choices at an end of the rates", all.count())
 }

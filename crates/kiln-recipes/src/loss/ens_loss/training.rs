@@ -106,8 +106,7 @@ pub(super) fn train_observed(
         seed: plan.seed,
     };
     let fitting = Fitting::new(&loss, sgd(plan.weight_decay)?, &course);
-    let fitted =
-        fitting.after_epoch(|epoch, network, _| observe(epoch, network)).run(network, &rows, None, context);
+    let fitted = fitting.after_epoch(|epoch, network, _| observe(epoch, network)).run(network, &rows, None, context);
     Ok(unless_diverged(fitted)?.map(|fitted| fitted.network))
 }
 

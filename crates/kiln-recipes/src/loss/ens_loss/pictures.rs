@@ -2,7 +2,7 @@
 
 use burn::module::Module;
 use kiln_lab::statistics::Summary;
-use kiln_lab::train::{Selector, accuracy};
+use kiln_lab::train::accuracy;
 use kiln_lab::{JobContext, LabError, Plot, Run, Series};
 use kiln_loss::ens_loss::{EnsLossConfig, implied_loss, population_loss};
 use serde::{Deserialize, Serialize};
@@ -74,7 +74,7 @@ fn course(settings: &Settings, run: &mut Run) -> Result<(), LabError> {
     let title = format!("Accuracy on {}, mean of {} seeds (training dotted)", task.name, seeds.len());
     let mut plot = Plot::line(title, "epoch", "accuracy (%)");
     for (at, (loss, courses)) in settings.losses.iter().zip(courses.chunks(seeds.len().max(1))).enumerate() {
-        let test = Series::new(short_name(loss)).points(mean(courses, |course| &course.test)).coloured_as(at);
+        let test = Series::new(loss.to_string()).points(mean(courses, |course| &course.test)).coloured_as(at);
         let train = Series::new("").points(mean(courses, |course| &course.train)).coloured_as(at).dotted();
         plot = plot.series(test).series(train);
     }
@@ -102,10 +102,4 @@ fn mean<'a>(
         let reached: Vec<f64> = courses.iter().filter_map(|course| of(course).get(epoch).copied()).collect();
         ((epoch + 1) as f64, 100.0 * Summary::of(&reached).mean)
     })
-}
-
-/// The loss with the function of the margin that it stands for, where it is one of many.
-fn short_name(loss: &Selector) -> String {
-    let text = loss.to_string();
-    text.strip_prefix("margin:phi=").map_or_else(|| text.clone(), |rest| rest.replace(',', ", "))
 }

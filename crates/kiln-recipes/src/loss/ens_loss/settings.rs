@@ -109,7 +109,7 @@ impl Settings {
             models: ["convnet:channels=8-16-32", "resnet:depth=8,width=4"].map(selector).to_vec(),
             seeds: 5,
             tuning_seeds: 2,
-            epochs: 40,
+            epochs: 36,
             batch_size: 64,
             train_rows: 500,
             max_judged: 600,
@@ -125,7 +125,7 @@ impl Settings {
             tables_large: ContestSettings {
                 tasks: large.map(String::from).to_vec(),
                 tuning_seeds: 2,
-                epochs: 80,
+                epochs: 120,
                 train_rows: 384,
                 ..tables.clone()
             },
@@ -146,12 +146,12 @@ impl Settings {
             models: vec![batch_normalised("256-256-256")],
             seeds: 5,
             tuning_seeds: 2,
-            epochs: 120,
+            epochs: 100,
             ..full.tables
         };
         let images = ContestSettings {
             tasks: vec!["fashion-mnist:6-0".into()],
-            models: vec![selector("convnet:channels=8-16-32")],
+            models: vec![selector("convnet:channels=4-8-16")],
             seeds: 2,
             epochs: 10,
             ..full.images
@@ -163,6 +163,7 @@ impl Settings {
                 tasks: ["digits:odd", "spambase"].map(String::from).to_vec(),
                 models: vec![batch_normalised("256")],
                 seeds: 5,
+                epochs: 80,
                 ..full.tables_large
             },
             tables,

@@ -55,7 +55,7 @@ pub use custom_gradient::{
     GradientInputs, custom_gradient, map_gradient, straight_through, try_custom_gradient, with_known_gradient,
 };
 pub use error::NumericalError;
-pub use layers::Numbers;
+pub use layers::{DropoutStream, Numbers};
 pub use linear_operator::{FunctionOperator, LinearOperator, ShiftedOperator, symmetry_defect};
 pub use numbers::{
     Algebra, Arithmetic, Coefficient, DualAlgebra, Duals, Elementwise, Forward, Function, HessianAlgebra, Hessians,

@@ -55,6 +55,12 @@ pub trait ClassificationLoss: std::fmt::Debug + Send + Sync {
         self.forward(logits, targets)
     }
 
+    /// Whether its value on other rows says how far the training is. Not so for a loss whose value means nothing, for which
+    /// evaluation takes another one.
+    fn measures_progress(&self) -> bool {
+        true
+    }
+
     /// What the loss remembers of the training rows, for a checkpoint; nothing for a loss without a memory.
     fn memory(&self) -> Option<Vec<f32>> {
         None
@@ -93,6 +99,10 @@ impl<L: ClassificationLoss + ?Sized> ClassificationLoss for Box<L> {
         moment: &TrainingMoment<'_>,
     ) -> Tensor<1> {
         (**self).forward_in_training(logits, targets, moment)
+    }
+
+    fn measures_progress(&self) -> bool {
+        (**self).measures_progress()
     }
 
     fn memory(&self) -> Option<Vec<f32>> {

@@ -123,6 +123,10 @@ impl<L: ClassificationLoss> ClassificationLoss for ReducedLoss<L> {
         self.reduced(self.weighted(logits, targets, each))
     }
 
+    fn measures_progress(&self) -> bool {
+        self.loss.measures_progress()
+    }
+
     fn memory(&self) -> Option<Vec<f32>> {
         self.loss.memory()
     }

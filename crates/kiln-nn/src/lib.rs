@@ -37,8 +37,8 @@
 //! same time get different weights from run to run. Networks here draw from streams of their own instead
 //! ([`WeightStream`]). `init_seeded(seed, device)` gives the same weights on every platform, in any order and from any
 //! thread; `init(device)` takes its seed from the device's generator, so that `device.seed(..)` works as people expect.
-//! Dropout still draws from the device's generator during training: runs that train networks with dropout side by side
-//! on one device are not reproducible bit by bit.
+//! Dropout draws from the device's generator too, unless a `kiln_autodiff::DropoutStream` gives the thread that trains
+//! masks of its own.
 
 mod activation;
 mod convnet;

@@ -2,6 +2,7 @@
 
 mod affine;
 mod attention;
+mod dropout;
 pub mod loss;
 mod normalisation;
 mod pooling;
@@ -17,6 +18,7 @@ use burn::tensor::ops::{AttentionModuleOptions, AvgPoolOptions, MaxPoolOptions, 
 use burn::tensor::{Int, Slice, Tensor, module};
 
 pub(crate) use affine::{padding_of_conv1d, padding_of_conv2d};
+pub use dropout::DropoutStream;
 
 use crate::numbers::{Algebra, Arithmetic, Forward, Function};
 
@@ -168,15 +170,14 @@ pub trait Numbers: Arithmetic {
         }
     }
 
-    /// Burn's dropout. Only plain values may drop anything.
+    /// Burn's dropout, with the masks of a [`DropoutStream`] where there is one. Only plain values may drop anything.
     ///
     /// # Panics
     /// For numbers with derivatives, where the layer would drop values: every evaluation would draw another mask, and
     /// the derivatives would be those of no function.
     fn dropout<const D: usize>(&self, layer: &Dropout, x: Self::T<D>) -> Self::T<D> {
-        let active = layer.training.is_enabled() && self.value(&x).is_autodiff() && layer.prob > 0.0;
         assert!(
-            !active,
+            !dropout::drops(layer, &self.value(&x)),
             "dropout of probability {} draws another mask at every evaluation, so that it has no derivatives: use the \
              module's `valid()`, or a probability of 0",
             layer.prob

@@ -6,7 +6,7 @@ use burn::nn::{BatchNorm, Dropout, Embedding, GroupNorm, InstanceNorm, LayerNorm
 use burn::tensor::ops::{AttentionModuleOptions, MaxPoolOptions};
 use burn::tensor::{Int, Tensor, activation, module};
 
-use super::Numbers;
+use super::{Numbers, dropout};
 use crate::Values;
 
 impl Numbers for Values {
@@ -63,7 +63,7 @@ impl Numbers for Values {
     }
 
     fn dropout<const D: usize>(&self, layer: &Dropout, x: Tensor<D>) -> Tensor<D> {
-        layer.forward(x)
+        dropout::forward(layer, x)
     }
 
     fn embedding(&self, layer: &Embedding, ids: Tensor<2, Int>) -> Tensor<3> {

@@ -8,8 +8,8 @@ use burn::tensor::Device;
 use kiln_data::{ArrayDataset, DataDir, LabelNoise, Splits, Task, open};
 use kiln_lab::statistics::{Summary, paired_difference};
 use kiln_lab::train::{
-    Evaluation, Figures, FitSettings, Fitting, MODELS, OPTIMIZERS, PreparedRows, RegressionEvaluation, SCHEDULES,
-    Selector, build_objective, default_loss, gives_probabilities, task_of,
+    Evaluation, Figures, FitSettings, Fitting, LOSSES, MODELS, OPTIMIZERS, PreparedRows, RegressionEvaluation,
+    SCHEDULES, Selector, build_objective, default_loss, gives_probabilities, task_of,
 };
 use kiln_lab::{JobContext, LabError, Plot, Run, RunOptions, Scale, Table, Verdict};
 use kiln_nn::{Network, NetworkConfig};
@@ -20,10 +20,12 @@ use crate::failure::{CommandResult, Failure};
 use crate::output::print_line;
 use crate::reading::ReadingArgs;
 
-/// What to compare, on what, and with which budget. Every combination gets the same seeds, splits and steps.
+/// What to compare, on what, and with which budget. Every combination gets the same seeds, splits and steps; a loss that
+/// draws follows the seed of the training, unless it is given a seed of its own.
 #[derive(Clone, Debug, clap::Args, Serialize, Deserialize)]
 #[command(after_help = "Examples:\n  kiln compare --data digits --loss cross-entropy,mae,z-loss --seeds 3\n  \
                         kiln compare --data wine --optimizer adam:beta-1=0.8,beta-2=0.99,diffgrad,sgdm --lr 0.01 --epochs 30\n  \
+                        kiln compare --data sonar --loss logistic,hinge --optimizer sgdm --lr 0.01,0.03 --seeds 10 --resplit\n  \
                         kiln compare --data bikeshare --loss mse,l1,huber:delta=0.5 --metric mae --epochs 3 --seeds 2")]
 pub struct CompareArgs {
     /// Name of a data set, or a file or folder of your own
@@ -63,6 +65,11 @@ pub struct CompareArgs {
     /// Number of seeds
     #[arg(long, value_name = "N", default_value_t = 3)]
     seeds: u64,
+    /// Divide the rows anew for each seed, where the data brings no test rows of its own: the differences are then over
+    /// test rows as well
+    #[arg(long)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    resplit: bool,
     /// Figure to sort by: accuracy, log-loss, brier, calibration-error or macro-f1 of classes, rmse, mae or r2 of numbers
     /// [default: accuracy or rmse]
     #[arg(long, value_name = "METRIC")]
@@ -193,7 +200,8 @@ const NOISE_SEED: u64 = 1;
 
 /// The rows, and a network that takes them.
 struct Problem {
-    splits: Splits,
+    /// One division of the rows, or one for each seed.
+    splits: Vec<Splits>,
     network: NetworkConfig,
     losses: Vec<Selector>,
     metric: Metric,
@@ -202,13 +210,9 @@ struct Problem {
 impl Problem {
     /// Opens the data, and settles what it decides: the losses and the metric where none is named.
     fn open(mut args: CompareArgs, data: &DataDir) -> Result<(CompareArgs, Self), Failure> {
-        let splits = open(&args.data, data, &args.reading.options())?;
-        splits.notes.iter().for_each(|note| eprintln!("{note}"));
-        let splits = match &args.label_noise {
-            Some(noise) => noise.corrupt_splits(splits, NOISE_SEED)?,
-            None => splits,
-        };
-        let task = task_of(&splits.train);
+        let splits = Self::divided(&args, data)?;
+        splits[0].notes.iter().for_each(|note| eprintln!("{note}"));
+        let task = task_of(&splits[0].train);
         let losses = args.loss.get_or_insert_with(|| vec![default_loss(task)]).clone();
         let metric = *args.metric.get_or_insert(Metric::of_task(task));
         let problem = Self { splits, network: MODELS.build(&args.model)?, losses, metric };
@@ -217,6 +221,26 @@ impl Problem {
             .map_err(|error| Failure::usage(format!("--model {}: {error}", args.model)))?;
         problem.check_losses(task)?;
         Ok((args, problem))
+    }
+
+    /// The rows as they are divided by default, or by each of the seeds.
+    fn divided(args: &CompareArgs, data: &DataDir) -> Result<Vec<Splits>, Failure> {
+        let seeds = if args.resplit { 1..=args.seeds } else { 0..=0 };
+        let divided = seeds.map(|seed| {
+            let mut options = args.reading.options();
+            options.split.seed = seed;
+            let splits = open(&args.data, data, &options)?;
+            match &args.label_noise {
+                Some(noise) => Ok(noise.corrupt_splits(splits, NOISE_SEED)?),
+                None => Ok(splits),
+            }
+        });
+        divided.collect()
+    }
+
+    /// The rows of a seed, which count from 1.
+    fn splits(&self, seed: u64) -> &Splits {
+        &self.splits[(seed as usize - 1) % self.splits.len()]
     }
 
     fn check_losses(&self, task: Task) -> Result<(), Failure> {
@@ -229,7 +253,7 @@ impl Problem {
             return Err(Failure::usage(format!("--metric {name}: the target is {found}; use {fitting}")));
         }
         for loss in &self.losses {
-            build_objective(loss, &self.splits.train)?;
+            build_objective(loss, &self.splits[0].train)?;
             if metric.needs_probabilities() && !gives_probabilities(loss) {
                 return Err(Failure::usage(format!(
                     "--metric {name}: {loss} gives no probabilities to judge; use accuracy or macro-f1"
@@ -240,7 +264,7 @@ impl Problem {
     }
 
     fn network(&self, seed: u64, device: &Device) -> Result<Network, LabError> {
-        let train = &self.splits.train;
+        let train = &self.splits(seed).train;
         self.network.init_seeded(train.input_shape(), train.num_classes(), seed, device).map_err(LabError::method)
     }
 }
@@ -289,7 +313,7 @@ fn perform(args: &CompareArgs, problem: &Problem, run: &mut Run, global: &Global
 }
 
 fn train(args: &CompareArgs, problem: &Problem, job: &Job<'_>, context: &JobContext) -> Result<Outcome, LabError> {
-    let (device, splits) = (context.device(), &problem.splits);
+    let (device, splits) = (context.device(), problem.splits(job.seed));
     let settings = FitSettings {
         epochs: args.epochs,
         batch_size: args.batch_size,
@@ -298,7 +322,8 @@ fn train(args: &CompareArgs, problem: &Problem, job: &Job<'_>, context: &JobCont
         seed: job.seed,
     };
     let network = problem.network(job.seed, &device)?;
-    let (loss, optimizer) = (build_objective(job.loss, &splits.train)?, OPTIMIZERS.build(job.optimizer)?);
+    let loss = build_objective(&LOSSES.completed(job.loss, "seed", job.seed), &splits.train)?;
+    let optimizer = OPTIMIZERS.build(job.optimizer)?;
     let prepared = |data| PreparedRows::new(data, &splits.preprocessing.targets);
     let (rows, validation) = (prepared(&splits.train), prepared(&splits.validation));
     let fitting = Fitting::new(loss.as_ref(), optimizer, &settings);
@@ -414,10 +439,19 @@ fn cells(row: &Row) -> [String; 6] {
     ]
 }
 
-const HEADINGS: [&str; 6] = ["loss", "optimizer", "lr", "mean", "sd", "paired difference to the first, 95 %"];
+/// An interval without 0 is the two-sided paired t test at 5 %.
+const HEADINGS: [&str; 6] = [
+    "loss",
+    "optimizer",
+    "lr",
+    "mean",
+    "sd",
+    "paired difference to the first, 95 % (significant where it leaves out 0)",
+];
 
 fn lab_table(args: &CompareArgs, metric: Metric, rows: &[Row]) -> Table {
-    let title = format!("{} on the test rows of {}", metric.name(), args.data);
+    let division = if args.resplit { ", divided anew for each seed" } else { "" };
+    let title = format!("{} on the test rows of {}{division}", metric.name(), args.data);
     let mut table = Table::new(title, HEADINGS);
     for row in rows {
         table.push(cells(row));

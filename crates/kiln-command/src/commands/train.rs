@@ -8,7 +8,7 @@ use burn::train::{ExecutionStrategy, MultiDeviceOptim};
 use kiln_data::{DataDir, LabelNoise, Splits, Task, open};
 use kiln_lab::statistics::figure;
 use kiln_lab::train::{
-    Backpropagation, Figures, MODELS, OPTIMIZERS, PreparedRows, RegressionEvaluation, SavedModel, Selector,
+    Backpropagation, Figures, LOSSES, MODELS, OPTIMIZERS, PreparedRows, RegressionEvaluation, SavedModel, Selector,
     TrainConfig, Trained, Training, build_augmentations, build_objective, check_colours, default_loss, task_of,
     train_on,
 };
@@ -62,7 +62,7 @@ pub struct TrainArgs {
     /// Change of the learning rate: constant, cosine, linear or step, with settings [default: constant]
     #[arg(long, value_name = "SCHEDULE")]
     schedule: Option<Selector>,
-    /// Decides weights, splits and order of the rows [default: 1]
+    /// Decides weights, splits, order of the rows and the draws of a loss that draws [default: 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     seed: Option<u64>,
     /// Fraction of the rows that are not test rows, held out to choose the epoch, where the data has no such split of its own
@@ -211,7 +211,7 @@ fn perform(config: &TrainConfig, splits: &Splits, run: &mut Run) -> Result<Summa
     let context = Arc::new(run.job("train", "seed"));
     let training = Training {
         network,
-        objective: build_objective(&loss, &splits.train)?,
+        objective: build_objective(&LOSSES.completed(&loss, "seed", config.seed), &splits.train)?,
         rule: Box::new(Backpropagation),
         optimizer: OPTIMIZERS.build(&config.optimizer)?,
         settings: config.fit_settings()?,

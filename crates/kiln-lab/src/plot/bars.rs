@@ -58,11 +58,7 @@ pub(super) fn draw<B: DrawingBackend>(canvas: &Canvas<'_, B>, plot: &Plot, (widt
 
     for reference in &plot.references {
         let Some(at) = across(reference.y) else { continue };
-        let mut from = top;
-        while from < bottom {
-            canvas.line(&[(at, from), (at, (from + 6.0).min(bottom))], INK, 1.2)?;
-            from += 11.0;
-        }
+        canvas.dashes(&[(at, top), (at, bottom)], INK, 1.2)?;
         canvas.text((at, top - 8.0), &reference.name, TEXT - 1.0, INK, Anchor::Centre)?;
     }
     let start = across(if plot.y.log { f64::MIN_POSITIVE } else { 0.0 }).unwrap_or(left);

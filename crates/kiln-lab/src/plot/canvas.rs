@@ -23,6 +23,8 @@ pub(super) const INK: RGBColor = RGBColor(34, 34, 34);
 pub(super) const GREY: RGBColor = RGBColor(105, 105, 105);
 /// Lines behind the data.
 pub(super) const FAINT: RGBColor = RGBColor(226, 226, 226);
+/// Data behind other data.
+pub(super) const PALE: RGBColor = RGBColor(186, 190, 196);
 
 /// Colours that people with any colour vision tell apart (Okabe and Ito, 2008), darkest contrasts first.
 const PALETTE: [RGBColor; 7] = [
@@ -67,6 +69,11 @@ impl<'a, B: DrawingBackend> Canvas<'a, B> {
         let style = colour.stroke_width((width * FINENESS).round() as u32);
         let points: Vec<_> = points.iter().map(|point| device(*point)).collect();
         self.area.draw(&PathElement::new(points, style)).map_err(|error| error.to_string())
+    }
+
+    /// A line broken into dashes of equal length, which go on around its corners.
+    pub fn dashes(&self, points: &[(f64, f64)], colour: RGBColor, width: f64) -> Drawn {
+        dashes(points).iter().try_for_each(|dash| self.line(dash, colour, width))
     }
 
     /// A filled polygon; `opacity` from 0 to 1.
@@ -128,6 +135,37 @@ impl<'a, B: DrawingBackend> Canvas<'a, B> {
     }
 }
 
+/// The dashes of a path, each a path of its own.
+fn dashes(points: &[(f64, f64)]) -> Vec<Vec<(f64, f64)>> {
+    const DASH: f64 = 6.0;
+    const GAP: f64 = 5.0;
+    let mut dashes: Vec<Vec<(f64, f64)>> = Vec::new();
+    // Where in the pattern of dash and gap the path is.
+    let mut phase = 0.0;
+    for pair in points.windows(2) {
+        let [(x, y), (to_x, to_y)] = [pair[0], pair[1]];
+        let length = (to_x - x).hypot(to_y - y);
+        let at = |way: f64| (x + (to_x - x) * way / length, y + (to_y - y) * way / length);
+        let mut way = 0.0;
+        while way < length {
+            let end = if phase < DASH { DASH } else { DASH + GAP };
+            let step = (end - phase).min(length - way);
+            if phase < DASH {
+                match dashes.last_mut().filter(|_| phase > 0.0) {
+                    Some(dash) => dash.push(at(way + step)),
+                    None => dashes.push(vec![at(way), at(way + step)]),
+                }
+            }
+            way += step;
+            phase += step;
+            if phase >= DASH + GAP {
+                phase = 0.0;
+            }
+        }
+    }
+    dashes
+}
+
 fn device((x, y): (f64, f64)) -> (i32, i32) {
     ((x * FINENESS).round() as i32, (y * FINENESS).round() as i32)
 }
@@ -163,4 +201,21 @@ fn register_font() {
         // The bytes are part of the program; a test draws with them.
         let _ = plotters::style::register_font("sans-serif", FontStyle::Normal, FONT);
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dashes_go_on_around_corners() {
+        let path = [(0.0, 0.0), (3.0, 0.0), (3.0, 0.0), (3.0, 20.0)];
+        let found = dashes(&path);
+        // Six along the path, five left out.
+        assert_eq!(found[0], [(0.0, 0.0), (3.0, 0.0), (3.0, 3.0)]);
+        assert_eq!(found[1], [(3.0, 8.0), (3.0, 14.0)]);
+        assert_eq!(found[2], [(3.0, 19.0), (3.0, 20.0)]);
+        assert_eq!(found.len(), 3);
+        assert!(dashes(&path[..1]).is_empty());
+    }
 }

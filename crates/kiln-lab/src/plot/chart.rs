@@ -1,11 +1,11 @@
 //! Lines with their spread, and clouds of points.
 
-use plotters::prelude::DrawingBackend;
+use plotters::prelude::{DrawingBackend, RGBColor};
 
 use super::{
     Plot, PlotKind, Point, Series,
     axis::Ruler,
-    canvas::{Anchor, Canvas, Drawn, FAINT, GREY, INK, colour, fitted, text_width},
+    canvas::{Anchor, Canvas, Drawn, FAINT, GREY, INK, PALE, colour, fitted, text_width},
 };
 
 const TEXT: f64 = 13.0;
@@ -56,11 +56,13 @@ pub(super) fn draw<B: DrawingBackend>(canvas: &Canvas<'_, B>, plot: &Plot, (widt
     for reference in &plot.references {
         draw_reference(canvas, &frame, &rulers, reference.y, &reference.name)?;
     }
-    for (index, series) in plot.series.iter().enumerate() {
+    let (behind, before): (Vec<_>, Vec<_>) = plot.series.iter().enumerate().partition(|(_, series)| series.look.faint);
+    for (index, series) in behind.into_iter().chain(before) {
+        let stroke = Stroke::of(series, index);
         if plot.kind == PlotKind::Line {
-            draw_line(canvas, &frame, &rulers, series, index)?;
+            draw_line(canvas, &frame, &rulers, series, stroke)?;
         } else {
-            draw_dots(canvas, &frame, &rulers, series, index)?;
+            draw_dots(canvas, &frame, &rulers, series, stroke)?;
         }
     }
     draw_names(canvas, plot, &frame, &rulers)
@@ -93,12 +95,25 @@ fn draw_reference<B: DrawingBackend>(
     let Some(at) = rulers.1.position(value).map(|y| frame.bottom - y * (frame.bottom - frame.top)) else {
         return Ok(());
     };
-    let mut from = frame.left;
-    while from < frame.right {
-        canvas.line(&[(from, at), ((from + 6.0).min(frame.right), at)], GREY, 1.2)?;
-        from += 11.0;
-    }
+    canvas.dashes(&[(frame.left, at), (frame.right, at)], GREY, 1.2)?;
     canvas.text((frame.left + 6.0, at - 9.0), name, TEXT - 1.0, GREY, Anchor::Left)
+}
+
+/// With what a series is drawn.
+#[derive(Debug, Clone, Copy)]
+struct Stroke {
+    colour: RGBColor,
+    width: f64,
+    dotted: bool,
+}
+
+impl Stroke {
+    /// Of the series in place `index`.
+    fn of(series: &Series, index: usize) -> Self {
+        let (colour, width) =
+            if series.look.faint { (PALE, 1.0) } else { (colour(series.look.colour.unwrap_or(index)), 2.0) };
+        Self { colour, width, dotted: series.look.dotted }
+    }
 }
 
 fn draw_line<B: DrawingBackend>(
@@ -106,7 +121,7 @@ fn draw_line<B: DrawingBackend>(
     frame: &Frame,
     rulers: &(Ruler, Ruler),
     series: &Series,
-    index: usize,
+    stroke: Stroke,
 ) -> Drawn {
     let shown: Vec<&Point> =
         series.points.iter().filter(|point| frame.at(rulers, point.x, point.y).is_some()).collect();
@@ -122,19 +137,21 @@ fn draw_line<B: DrawingBackend>(
     if shown.len() > 1 && shown.iter().any(|point| point.std > 0.0) {
         let mut band = edge(1.0);
         band.extend(edge(-1.0).into_iter().rev());
-        canvas.polygon(&band, colour(index), 0.18)?;
+        canvas.polygon(&band, stroke.colour, 0.18)?;
     }
     let line: Vec<_> = shown
         .iter()
         .filter_map(|point| frame.at(rulers, point.x, point.y))
         .map(|(x, y)| (x, frame.clamp_y(y)))
         .collect();
-    if line.len() > 1 {
-        canvas.line(&line, colour(index), 2.0)?;
+    if line.len() > 1 && stroke.dotted {
+        canvas.dashes(&line, stroke.colour, stroke.width)?;
+    } else if line.len() > 1 {
+        canvas.line(&line, stroke.colour, stroke.width)?;
     }
     if line.len() <= 20 {
         for at in line {
-            canvas.dot(at, 3.0, colour(index), 1.0)?;
+            canvas.dot(at, 1.5 * stroke.width, stroke.colour, 1.0)?;
         }
     }
     Ok(())
@@ -145,12 +162,12 @@ fn draw_dots<B: DrawingBackend>(
     frame: &Frame,
     rulers: &(Ruler, Ruler),
     series: &Series,
-    index: usize,
+    stroke: Stroke,
 ) -> Drawn {
     let (radius, opacity) = if series.points.len() > 300 { (2.2, 0.45) } else { (3.6, 0.75) };
     for point in &series.points {
         if let Some(at) = frame.at(rulers, point.x, point.y) {
-            canvas.dot((at.0, frame.clamp_y(at.1)), radius, colour(index), opacity)?;
+            canvas.dot((at.0, frame.clamp_y(at.1)), radius, stroke.colour, opacity)?;
         }
     }
     Ok(())
@@ -159,29 +176,33 @@ fn draw_dots<B: DrawingBackend>(
 /// The names stand beside the lines' ends, moved apart where they would touch.
 fn draw_names<B: DrawingBackend>(canvas: &Canvas<'_, B>, plot: &Plot, frame: &Frame, rulers: &(Ruler, Ruler)) -> Drawn {
     let mut wanted: Vec<(usize, f64)> = Vec::new();
-    for (index, series) in plot.series.iter().enumerate() {
+    let named = plot.series.iter().enumerate().filter(|(_, series)| !series.name.is_empty());
+    for (index, series) in named {
         let end = series.points.iter().rev().find_map(|point| frame.at(rulers, point.x, point.y));
         let at = match (plot.kind, end) {
             (PlotKind::Line, Some((_, y))) => frame.clamp_y(y),
-            _ => frame.top + 10.0 + 18.0 * index as f64,
+            _ => frame.top + 10.0 + 18.0 * wanted.len() as f64,
         };
         wanted.push((index, at));
     }
     wanted.sort_by(|a, b| a.1.total_cmp(&b.1));
     let places = spread_apart(&wanted.iter().map(|(_, at)| *at).collect::<Vec<_>>(), 16.0, frame.top, frame.bottom);
     for ((index, _), at) in wanted.iter().zip(places) {
-        let name = fitted(&plot.series[*index].name, TEXT, NAMES);
+        let series = &plot.series[*index];
+        let name = fitted(&series.name, TEXT, NAMES);
+        let colour = if series.look.faint { GREY } else { Stroke::of(series, *index).colour };
         if plot.kind == PlotKind::Scatter {
-            canvas.dot((frame.right + 10.0, at), 3.6, colour(*index), 1.0)?;
+            canvas.dot((frame.right + 10.0, at), 3.6, colour, 1.0)?;
         }
         let left = frame.right + if plot.kind == PlotKind::Scatter { 18.0 } else { 10.0 };
-        canvas.text((left, at), &name, TEXT, colour(*index), Anchor::Left)?;
+        canvas.text((left, at), &name, TEXT, colour, Anchor::Left)?;
     }
     Ok(())
 }
 
-/// Moves sorted places at least `gap` apart with little movement, within `low..=high` where they fit.
+/// Moves sorted places `gap` apart with little movement, within `low..=high`; closer together where they do not fit.
 fn spread_apart(wanted: &[f64], gap: f64, low: f64, high: f64) -> Vec<f64> {
+    let gap = gap.min((high - low) / wanted.len().saturating_sub(1).max(1) as f64);
     let mut places = wanted.to_vec();
     for _ in 0..50 {
         for index in 1..places.len() {
@@ -198,8 +219,14 @@ fn spread_apart(wanted: &[f64], gap: f64, low: f64, high: f64) -> Vec<f64> {
             *last = last.min(high);
         }
     }
+    // What is left of the overlaps after so many rounds: up from the lower end, then down from the upper one.
     for index in 1..places.len() {
         places[index] = places[index].max(places[index - 1] + gap);
+    }
+    let mut end = high;
+    for place in places.iter_mut().rev() {
+        *place = place.min(end);
+        end = *place - gap;
     }
     places
 }
@@ -213,5 +240,10 @@ mod tests {
         let places = spread_apart(&[100.0, 100.0, 101.0, 300.0], 16.0, 0.0, 320.0);
         assert!(places.windows(2).all(|pair| pair[1] - pair[0] >= 16.0 - 1e-9), "{places:?}");
         assert!((places[3] - 300.0).abs() < 1e-9, "a name without neighbours stays");
+        let full = spread_apart(&[100.0; 20], 16.0, 0.0, 310.0);
+        assert!(full.windows(2).all(|pair| pair[1] - pair[0] >= 16.0 - 1e-9), "{full:?}");
+        let crowded = spread_apart(&[300.0; 41], 16.0, 0.0, 320.0);
+        assert!(crowded.iter().all(|place| (-1e-9..=320.0).contains(place)), "{crowded:?}");
+        assert!(crowded.windows(2).all(|pair| pair[1] - pair[0] >= 8.0 - 1e-9), "{crowded:?}");
     }
 }

@@ -74,13 +74,35 @@ pub struct Axis {
     pub range: Option<(f64, f64)>,
 }
 
-/// A line, or a cloud of points.
+/// A line, or a cloud of points; one without a name is left out of the legend.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Series {
     /// Name in the legend.
     pub name: String,
     /// The points.
     pub points: Vec<Point>,
+    /// How it is drawn.
+    #[serde(default, skip_serializing_if = "Look::is_plain")]
+    pub look: Look,
+}
+
+/// How a series is drawn: by default as an unbroken line in the colour of its place among the series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Look {
+    /// Whether the line is broken.
+    pub dotted: bool,
+    /// Whether it is thin and grey, behind the others.
+    pub faint: bool,
+    /// Place in the palette, where it is not that among the series.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub colour: Option<usize>,
+}
+
+impl Look {
+    fn is_plain(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A point with its spread.
@@ -235,7 +257,25 @@ impl Plot {
 impl Series {
     /// A series without points.
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), points: Vec::new() }
+        Self { name: name.into(), ..Self::default() }
+    }
+
+    /// Breaks the line.
+    pub fn dotted(mut self) -> Self {
+        self.look.dotted = true;
+        self
+    }
+
+    /// Makes the line thin and grey, for one of many that stand behind the others.
+    pub fn faint(mut self) -> Self {
+        self.look.faint = true;
+        self
+    }
+
+    /// Takes the colour of the series in place `index`, so that several can share one.
+    pub fn coloured_as(mut self, index: usize) -> Self {
+        self.look.colour = Some(index);
+        self
     }
 
     /// Adds a point without spread.

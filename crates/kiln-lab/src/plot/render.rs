@@ -147,6 +147,16 @@ mod tests {
             .log_y()
             .series(Series::new("log-softmax").points([(1e3, 0.02), (1e4, 0.2), (1e5, 2.1), (1e6, 22.0)]))
             .series(Series::new("Z-loss, factored").points([(1e3, 0.01), (1e4, 0.011), (1e5, 0.011), (1e6, 0.012)]));
+        let bundle = (0..30).fold(Plot::line("Many behind few", "z", "loss"), |plot, k| {
+            let points = (0..=40).map(move |i| (f64::from(i), f64::from(i) * f64::from(k) / 30.0));
+            plot.series(Series::new(if k == 0 { "drawn" } else { "" }).points(points).faint())
+        });
+        let named =
+            |name: &str, slope: f64| Series::new(name).points((0..=40).map(|i| (f64::from(i), f64::from(i) * slope)));
+        let bundle = bundle
+            .series(named("test", 0.5).coloured_as(0))
+            .series(named("", 0.7).coloured_as(0).dotted())
+            .series(named("mean", 0.52).coloured_as(1));
         let cloud = |x: f64, y: f64| {
             let spiral = |i: i32| (x + f64::from(i % 13) * 0.1, y + f64::from(i % 7) * 0.15);
             Series::new(format!("class at {x}")).points((0..60).map(spiral))
@@ -175,7 +185,15 @@ mod tests {
             Picture::normalised(&values, [1, 8, 8]).caption(format!("class {k}"))
         };
         let grid = Plot::pictures("Examples", 6, (0..12).map(picture).collect());
-        vec![("line", line), ("speed", speed), ("scatter", scatter), ("bars", bars), ("heat", heat), ("grid", grid)]
+        vec![
+            ("line", line),
+            ("speed", speed),
+            ("bundle", bundle),
+            ("scatter", scatter),
+            ("bars", bars),
+            ("heat", heat),
+            ("grid", grid),
+        ]
     }
 
     /// Set `KILN_GALLERY` to a folder to look at the pictures.

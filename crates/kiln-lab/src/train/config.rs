@@ -50,7 +50,7 @@ pub struct TrainConfig {
     pub lr: f64,
     /// Change of the learning rate.
     pub schedule: Selector,
-    /// Decides the initial weights, the splits and the order of the examples.
+    /// Decides the initial weights, the splits, the order of the examples, and the draws of a loss that draws.
     pub seed: u64,
     /// Stop after so many epochs without a better validation loss.
     #[serde(skip_serializing_if = "Option::is_none")]

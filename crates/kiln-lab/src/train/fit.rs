@@ -3,6 +3,7 @@
 use burn::module::Module;
 use burn::optim::ModuleOptimizer;
 use burn::tensor::{Device, Tensor};
+use kiln_autodiff::DropoutStream;
 use kiln_data::ArrayDataset;
 use kiln_data::split::permutation;
 use kiln_nn::Network;
@@ -48,8 +49,8 @@ pub struct Fit {
     pub history: Vec<EpochRecord>,
 }
 
-/// Minimises `objective` on `train` by backpropagation; the same settings and network give the same result bit for bit.
-/// [`Fitting`] takes another rule, and lets probes watch.
+/// Minimises `objective` on `train` by backpropagation; the same settings and network give the same result bit for bit,
+/// dropout included, whatever else runs at the same time. [`Fitting`] takes another rule, and lets probes watch.
 ///
 /// # Errors
 /// [`LabError::Diverged`] with the step at which the loss stopped being finite.
@@ -164,6 +165,7 @@ impl<'a> Fitting<'a> {
         let mut history = Vec::with_capacity(settings.epochs);
         let mut step = 0;
         for epoch in 1..=settings.epochs {
+            let _masks = DropoutStream::begin(epoch_seed(settings.seed, epoch));
             let order = permutation(train.len(), epoch_seed(settings.seed, epoch));
             let mut loss_sum = 0.0;
             for indices in order.chunks(settings.batch_size) {

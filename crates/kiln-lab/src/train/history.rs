@@ -42,12 +42,43 @@ fn nan_from_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::E
 #[derive(Clone, Debug, Default)]
 pub struct History {
     epochs: Arc<Mutex<Vec<EpochMeans>>>,
+    choice: EpochChoice,
+}
+
+/// Which epoch of a training is the best.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EpochChoice {
+    /// The one with the lowest validation loss, the earliest of equals.
+    #[default]
+    LowestLoss,
+    /// The one with the highest validation accuracy, the latest of equals: where the value of the loss means nothing, longer
+    /// training is taken for better.
+    HighestAccuracy,
+}
+
+impl EpochChoice {
+    /// Whether an epoch is better than one before it.
+    fn prefers(self, epoch: &EpochMeans, earlier: &EpochMeans) -> bool {
+        match self {
+            Self::LowestLoss => epoch.validation_loss < earlier.validation_loss || earlier.validation_loss.is_nan(),
+            Self::HighestAccuracy if !earlier.validation_loss.is_finite() => true,
+            Self::HighestAccuracy => {
+                epoch.validation_loss.is_finite() && epoch.validation_accuracy >= earlier.validation_accuracy
+            }
+        }
+    }
 }
 
 impl History {
     /// A course that goes on after `epochs`.
     pub fn after(epochs: Vec<EpochMeans>) -> Self {
-        Self { epochs: Arc::new(Mutex::new(epochs)) }
+        Self { epochs: Arc::new(Mutex::new(epochs)), choice: EpochChoice::default() }
+    }
+
+    /// The same course, whose best epoch is chosen in this way.
+    pub fn choosing(mut self, choice: EpochChoice) -> Self {
+        self.choice = choice;
+        self
     }
 
     /// The finished epochs.
@@ -55,12 +86,20 @@ impl History {
         self.lock().clone()
     }
 
-    /// The epoch with the lowest validation loss, the earliest of equals; nothing before the first epoch has ended.
+    /// The best epoch; nothing before the first one has ended.
     pub fn best(&self) -> Option<EpochMeans> {
-        let better = |epoch: &EpochMeans, best: &EpochMeans| {
-            epoch.validation_loss < best.validation_loss || best.validation_loss.is_nan()
-        };
-        self.lock().iter().copied().reduce(|best, epoch| if better(&epoch, &best) { epoch } else { best })
+        let choice = self.choice;
+        self.lock().iter().copied().reduce(|best, epoch| if choice.prefers(&epoch, &best) { epoch } else { best })
+    }
+
+    /// Whether `patience` epochs have passed since one was better than all before it; one that is only as good is not.
+    pub(super) fn is_exhausted(&self, epoch: usize, patience: usize) -> bool {
+        let choice = self.choice;
+        let improves =
+            |epoch: &EpochMeans, best: &EpochMeans| choice.prefers(epoch, best) && !choice.prefers(best, epoch);
+        let improved =
+            self.lock().iter().copied().reduce(|best, epoch| if improves(&epoch, &best) { epoch } else { best });
+        improved.is_some_and(|improved| epoch >= improved.epoch + patience)
     }
 
     fn push(&self, epoch: EpochMeans) {
@@ -212,7 +251,7 @@ const COURSE: &str = "epochs.jsonl";
 const LOSS: &str = "Loss";
 const ACCURACY: &str = "Accuracy";
 
-/// Keeps the newest checkpoints and the one with the lowest validation loss.
+/// Keeps the newest checkpoints and that of the best epoch.
 pub(super) struct KeepNewestAndBest {
     history: History,
     /// Epochs whose checkpoints are there, or on their way.
@@ -254,7 +293,7 @@ pub(super) fn checkpointed_epochs(folder: &Path) -> Vec<usize> {
     epochs
 }
 
-/// Stops when the validation loss has not improved for `patience` epochs.
+/// Stops when the validation rows have not shown a better epoch for `patience` epochs.
 #[derive(Clone)]
 pub(super) struct Patience {
     pub(super) history: History,
@@ -263,7 +302,7 @@ pub(super) struct Patience {
 
 impl EarlyStoppingStrategy for Patience {
     fn should_stop(&mut self, epoch: usize, _store: &EventStoreClient) -> bool {
-        self.history.best().is_some_and(|best| epoch >= best.epoch + self.patience)
+        self.history.is_exhausted(epoch, self.patience)
     }
 }
 
@@ -282,6 +321,22 @@ mod tests {
     fn the_best_epoch_is_the_earliest_of_equals() {
         assert_eq!(course(&[3.0, 1.0, 2.0, 1.0]).best().unwrap().epoch, 2);
         assert!(course(&[]).best().is_none());
+    }
+
+    #[test]
+    fn accuracy_chooses_the_latest_of_equals_and_does_not_wait_for_them() {
+        let epochs = [(0.5, 80.0), (0.6, 90.0), (0.9, 90.0), (f64::NAN, 99.0), (0.4, 85.0)];
+        let epochs = epochs.into_iter().enumerate().map(|(i, (validation_loss, validation_accuracy))| EpochMeans {
+            epoch: i + 1,
+            validation_loss,
+            validation_accuracy,
+            ..Default::default()
+        });
+        let by_loss = History::after(epochs.collect());
+        let by_accuracy = by_loss.clone().choosing(EpochChoice::HighestAccuracy);
+        assert_eq!((by_loss.best().unwrap().epoch, by_accuracy.best().unwrap().epoch), (5, 3));
+        assert!(by_accuracy.is_exhausted(5, 3) && !by_accuracy.is_exhausted(5, 4));
+        assert!(by_loss.is_exhausted(6, 1) && !by_loss.is_exhausted(6, 2));
     }
 
     proptest! {

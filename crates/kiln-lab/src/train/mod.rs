@@ -34,7 +34,7 @@ pub use figures::{Figures, true_values};
 pub use fit::{
     EpochRecord, Fit, FitSettings, Fitting, accuracy, epoch_seed, fit, fit_observed, predict_logits, scalar,
 };
-pub use history::{EpochMeans, History};
+pub use history::{EpochChoice, EpochMeans, History};
 pub use loader::{Batch, EpochLoader};
 pub use loss_picture::loss_pictures;
 pub use losses::{LOSSES, gives_probabilities};

@@ -46,6 +46,11 @@ pub trait Objective: Send + Sync {
         self.on_batch(network, batch)
     }
 
+    /// Whether its value on the validation rows can choose the epoch; where not, their accuracy does.
+    fn measures_progress(&self) -> bool {
+        true
+    }
+
     /// What the objective remembers of the training rows, for a checkpoint; nothing where it has no memory.
     fn memory(&self) -> Option<Vec<f32>> {
         None
@@ -75,6 +80,10 @@ impl<L: ClassificationLoss> Objective for L {
         let logits = network.forward(batch.inputs.clone());
         let loss = self.forward_in_training(logits.clone(), batch.targets.classes(), &batch.moment());
         (loss, Some(logits))
+    }
+
+    fn measures_progress(&self) -> bool {
+        ClassificationLoss::measures_progress(self)
     }
 
     fn memory(&self) -> Option<Vec<f32>> {

@@ -255,6 +255,25 @@ impl<T> Registry<T> {
         (entry.build)(&settings)
     }
 
+    /// The selector with `value` for a setting that its method has and that was not given.
+    ///
+    /// ```
+    /// use kiln_lab::train::{LOSSES, Selector};
+    ///
+    /// let completed = |text: &str| LOSSES.completed(&text.parse().unwrap(), "seed", 7).to_string();
+    /// assert_eq!(completed("ens-loss"), "ens-loss:seed=7");
+    /// assert_eq!(completed("ens-loss:seed=1"), "ens-loss:seed=1");
+    /// assert_eq!(completed("hinge"), "hinge");
+    /// ```
+    pub fn completed(&self, selector: &Selector, key: &str, value: impl fmt::Display) -> Selector {
+        let entry = self.entries.iter().find(|entry| entry.name == selector.name);
+        let has = entry.is_some_and(|entry| entry.settings.iter().any(|setting| setting.key == key));
+        if has && !selector.settings.contains_key(key) {
+            return selector.clone().with(key, value);
+        }
+        selector.clone()
+    }
+
     /// The names that can be chosen.
     pub fn names(&self) -> impl Iterator<Item = &'static str> + '_ {
         self.entries.iter().map(|entry| entry.name)

@@ -17,7 +17,8 @@ use super::history::{HistoryLogger, KeepNewestAndBest, Patience, course_length, 
 use super::loss_memory::LossMemory;
 use super::renderer::SilentRenderer;
 use super::{
-    EpochLoader, EpochMeans, Examples, FitSettings, History, Objective, PreparedRows, Procedure, Trainee, TrainingRule,
+    EpochChoice, EpochLoader, EpochMeans, Examples, FitSettings, History, Objective, PreparedRows, Procedure, Trainee,
+    TrainingRule,
 };
 use crate::{JobContext, LabError, Probe, probe::Watch};
 
@@ -33,7 +34,7 @@ pub struct Training {
     pub optimizer: ModuleOptimizer,
     /// How long and how fast.
     pub settings: FitSettings,
-    /// Stop when the validation loss has not improved for so many epochs.
+    /// Stop when no epoch was better on the validation rows for so many epochs.
     pub patience: Option<usize>,
     /// Who watches.
     pub probes: Vec<Box<dyn Probe>>,
@@ -43,9 +44,9 @@ pub struct Training {
 
 /// A finished training.
 pub struct Trained {
-    /// The network of the epoch with the lowest validation loss, without gradient tracking.
+    /// The network of the best epoch on the validation rows, without gradient tracking.
     pub network: Network,
-    /// That epoch.
+    /// That epoch: the one with the lowest loss or, where the value of the loss means nothing, with the highest accuracy.
     pub best: EpochMeans,
     /// All epochs.
     pub epochs: Vec<EpochMeans>,
@@ -84,7 +85,12 @@ pub fn train_on(
     let settings = training.settings;
     std::fs::create_dir_all(folder).map_err(|error| LabError::io("create", folder, error))?;
     let resumed = newest_whole_epoch(folder, course_length(folder))?;
-    let history = History::after(recorded_epochs(folder, resumed.unwrap_or(0))?);
+    let history = History::after(recorded_epochs(folder, resumed.unwrap_or(0))?).choosing(
+        match training.objective.measures_progress() || !train.has_classes() {
+            true => EpochChoice::LowestLoss,
+            false => EpochChoice::HighestAccuracy,
+        },
+    );
     let device = training.strategy.main_device().clone();
     let steps_per_epoch = train.len().div_ceil(workers(&training.strategy)).div_ceil(settings.batch_size);
     let total_steps = steps_per_epoch * settings.epochs;
@@ -101,7 +107,7 @@ pub fn train_on(
     let trainee = Trainee::new(network, procedure.clone());
 
     let finished = resumed.is_some_and(|epoch| {
-        epoch >= settings.epochs || training.patience.is_some_and(|patience| exhausted(&history, epoch, patience))
+        epoch >= settings.epochs || training.patience.is_some_and(|patience| history.is_exhausted(epoch, patience))
     });
     if !finished {
         let has_classes = train.has_classes();
@@ -179,10 +185,6 @@ fn loaders(
     let train = EpochLoader::shuffled(train, batch_size, seed, first_epoch, device.clone());
     let validation = EpochLoader::ordered(validation, batch_size.max(VALIDATION_BATCH), device.clone());
     (Arc::new(train), Arc::new(validation))
-}
-
-fn exhausted(history: &History, epoch: usize, patience: usize) -> bool {
-    history.best().is_some_and(|best| epoch >= best.epoch + patience)
 }
 
 /// Names the newest checkpoint from before the divergence. The newest of all may be from an epoch whose last step had

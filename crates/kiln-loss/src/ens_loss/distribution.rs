@@ -93,13 +93,11 @@ fn drawn<D: Distribution<f64>, E: std::fmt::Debug>(
 
 /// `exp(r)` for `lam = 0`, otherwise `max(1 + lam r, 0)^(1 / lam)`, which is infinite where `lam < 0` and the base is 0.
 pub(super) fn inverse_box_cox(r: f64, lam: f64) -> f64 {
-    if lam == 0.0 {
-        return r.exp();
+    let x = lam * r;
+    if x > -1.0 {
+        // log(1 + x) / lam, as a factor on r that keeps its digits where x is small or vanishes.
+        let factor = if x == 0.0 { 1.0 } else { x.ln_1p() / x };
+        return (r * factor).exp();
     }
-    let base = (1.0 + lam * r).max(0.0);
-    match (base > 0.0, lam > 0.0) {
-        (true, _) => base.powf(1.0 / lam),
-        (false, true) => 0.0,
-        (false, false) => f64::INFINITY,
-    }
+    if lam > 0.0 { 0.0 } else { f64::INFINITY }
 }

@@ -19,7 +19,8 @@ pub struct EnsLossConfig {
     /// Where the sizes of the derivatives come from.
     #[config(default = "DerivativeDist::default()")]
     pub dist: DerivativeDist,
-    /// Draw another `lam` for the inverse Box-Cox transformation every so many epochs; never where absent.
+    /// Draw another `lam` for the inverse Box-Cox transformation every so many epochs; never where absent. The other
+    /// distributions have no `lam`.
     pub period: Option<usize>,
     /// Range from which `lam` is drawn; `(0, 1)` is the paper's for text.
     #[config(default = "(-1.0, 1.0)")]
@@ -42,15 +43,26 @@ impl EnsLossConfig {
     /// Checks the settings.
     ///
     /// # Errors
-    /// [`LossError::Setting`] for parameters of which the distribution does not exist, a period of 0, a reversed range,
-    /// a clip or a floor that is not positive and finite.
+    /// [`LossError::Setting`] for parameters of which the distribution does not exist, a period of 0 or for a distribution
+    /// without `lam`, a range that is reversed or not finite, a clip or a floor that is not positive and finite.
     pub fn init(&self) -> Result<EnsLoss, LossError> {
         let positive =
             |name, value: f64| require(value > 0.0 && value.is_finite(), NAME, name, value, "a finite number above 0");
         let (low, high) = self.lam_range;
-        let ordered = low.is_finite() && high.is_finite() && low <= high;
-        require(ordered, NAME, "lam_range", low, "finite and not above the end of the range")?;
-        require(self.period != Some(0), NAME, "period", 0.0, "at least 1")?;
+        require(low.is_finite(), NAME, "lam-low", low, "a finite number")?;
+        require(high.is_finite(), NAME, "lam-high", high, "a finite number")?;
+        require(low <= high, NAME, "lam-high", high, "at least lam-low, the other end of the range")?;
+        if let Some(period) = self.period {
+            let (value, has_lam) = (period as f64, matches!(self.dist, DerivativeDist::InvBoxCox { .. }));
+            require(period > 0, NAME, "period", value, "at least 1")?;
+            require(
+                has_lam,
+                NAME,
+                "period",
+                value,
+                "absent: only the inverse Box-Cox transformation has a lam to draw",
+            )?;
+        }
         Ok(EnsLoss {
             dist: self.dist.check()?,
             period: self.period,
@@ -73,9 +85,12 @@ impl EnsLossConfig {
 /// L = (1 / B) sum_i g_i z_i        dL/df_i = g_i y_i / B
 /// ```
 /// The value means nothing; as a [`ClassificationLoss`] it is therefore the logistic loss in evaluation, and the drawn one
-/// in training. Probabilities need a calibration of their own afterwards. Batches should have 16 examples or more.
+/// in training. Probabilities need a calibration of their own afterwards. Batches should have 16 examples or more. Rows
+/// that count for nothing, as those of an ignored class, take sizes all the same: what the others are left with is still
+/// convex and calibrated.
 ///
-/// For more than two classes every class is set against the rest, with draws of its own: our extension.
+/// For more than two classes every class is set against the rest, with draws of its own: our extension. Workers of a
+/// data-parallel training draw the same sizes for their shares of a step.
 ///
 /// Source: arXiv 2409.00908, algorithm 1.
 ///
@@ -136,7 +151,7 @@ impl EnsLoss {
     pub fn derivatives(&mut self, margins: Tensor<1>) -> Tensor<1> {
         let sizes = self.sizes(margins.dims()[0], self.step, self.epoch);
         self.step += 1;
-        self.with_sizes(margins, sizes)
+        self.with_sizes(margins, 1, &sizes)
     }
 
     /// Derivatives at the margins from sizes that were drawn before.
@@ -154,12 +169,19 @@ impl EnsLoss {
         if let Some(&wrong) = raw.iter().find(|size| size.is_nan() || **size < 0.0) {
             require(false, NAME, "raw", f64::from(wrong), "not negative")?;
         }
-        Ok(self.with_sizes(margins, raw.iter().map(|&size| f64::from(size)).collect()))
+        let sizes: Vec<f64> = raw.iter().map(|&size| f64::from(size)).collect();
+        Ok(self.with_sizes(margins, 1, &sizes))
     }
 
     /// Says which epoch begins, from 1: where there is a period, `lam` follows from it.
     pub fn on_epoch(&mut self, epoch: usize) {
         self.epoch = epoch.max(1);
+    }
+
+    /// Says which step of the training comes next, from 0: a loop of one's own that is resumed calls it, and
+    /// [`on_epoch`](Self::on_epoch), and draws what it would have drawn without the interruption.
+    pub fn on_step(&mut self, step: u64) {
+        self.step = step;
     }
 
     /// The distribution of the sizes in an epoch, from 1.
@@ -192,12 +214,18 @@ impl EnsLoss {
         random
     }
 
-    fn with_sizes(&self, margins: Tensor<1>, sizes: Vec<f64>) -> Tensor<1> {
+    /// Derivatives at the margins of `losses` losses side by side, from the sizes of one loss after the other.
+    fn with_sizes<const D: usize>(&self, margins: Tensor<D>, losses: usize, sizes: &[f64]) -> Tensor<D> {
         let margins = margins.inner();
-        let (count, dtype, device) = (sizes.len(), margins.dtype(), margins.device());
+        let (shape, dtype, device) = (margins.dims(), margins.dtype(), margins.device());
         let margins: Vec<f64> = margins.into_data().iter::<f64>().collect();
-        let derivatives = self.shape.derivatives(&margins, sizes);
-        Tensor::from_data(TensorData::new(derivatives, [count]).convert_dtype(dtype), (&device, dtype))
+        let mut derivatives = vec![0.0; margins.len()];
+        for (loss, sizes) in sizes.chunks((sizes.len() / losses).max(1)).enumerate() {
+            let own: Vec<f64> = margins.iter().skip(loss).step_by(losses).copied().collect();
+            let places = derivatives.iter_mut().skip(loss).step_by(losses);
+            places.zip(self.shape.derivatives(&own, sizes.to_vec())).for_each(|(place, drawn)| *place = drawn);
+        }
+        Tensor::from_data(TensorData::new(derivatives, shape).convert_dtype(dtype), (&device, dtype))
     }
 }
 
@@ -210,11 +238,7 @@ impl ClassificationLoss for EnsLoss {
         of_margins(logits, targets, |margins| {
             let [rows, columns] = margins.dims();
             let sizes = self.sizes(rows * columns, moment.step, moment.epoch);
-            let by_class = sizes.chunks(rows.max(1)).enumerate().map(|(class, sizes)| {
-                let margins = margins.clone().slice([0..rows, class..class + 1]).squeeze_dim::<1>(1);
-                self.with_sizes(margins, sizes.to_vec())
-            });
-            let derivatives = Tensor::stack::<2>(by_class.collect(), 1);
+            let derivatives = self.with_sizes(margins.clone(), columns, &sizes);
             (margins * derivatives.clone(), derivatives)
         })
     }
@@ -226,5 +250,9 @@ impl ClassificationLoss for EnsLoss {
         moment: &TrainingMoment<'_>,
     ) -> Tensor<1> {
         self.losses_in_training(logits, targets, moment).mean()
+    }
+
+    fn measures_progress(&self) -> bool {
+        false
     }
 }

@@ -47,13 +47,32 @@ fn the_gradient_is_the_drawn_derivative_and_nothing_else() {
 }
 
 #[test]
+fn parameters_behind_the_margins_feel_the_drawn_derivatives_alone() {
+    // The derivatives and their tail depend on the margins, hence on the parameter: none of that is followed.
+    let device = Device::flex().autodiff();
+    let (x, y) = ([0.5, -2.0, 3.0, 0.4], [1.0, -1.0, 1.0, -1.0]);
+    let parameter = Tensor::<1>::from_data([1.5], (&device, DType::F64)).require_grad();
+    let scores = Tensor::<1>::from_data(x, (&device, DType::F64)) * parameter.clone();
+    let targets = Tensor::<1, Int>::from_ints([1, 0, 1, 0], &device);
+    let gradients = ensemble().forward_scores(scores, targets).unwrap().backward();
+    let found = values(&parameter.grad(&gradients).unwrap())[0];
+    let margins: Vec<f64> = x.iter().zip(y).map(|(x, y)| 1.5 * x * y).collect();
+    let drawn = ensemble().derivatives_at(&margins, 0, 1);
+    let expected: f64 = drawn.iter().zip(x).zip(y).map(|((g, x), y)| g * x * y / 4.0).sum();
+    assert_near(found, expected, 1e-12);
+}
+
+#[test]
 fn every_step_draws_another_loss_and_the_seed_decides_which() {
     let z = line(&[-1.0, 0.0, 0.3, 0.9]);
     let mut one = ensemble();
     let (first, second) = (values(&one.derivatives(z.clone())), values(&one.derivatives(z.clone())));
     assert_ne!(first, second);
     assert_eq!(values(&ensemble().derivatives(z.clone())), first);
-    assert_ne!(values(&EnsLossConfig::new().with_seed(4).init().unwrap().derivatives(z)), first);
+    assert_ne!(values(&EnsLossConfig::new().with_seed(4).init().unwrap().derivatives(z.clone())), first);
+    let mut resumed = ensemble();
+    resumed.on_step(1);
+    assert_eq!(values(&resumed.derivatives(z)), second);
 }
 
 #[test]
@@ -92,11 +111,41 @@ fn one_against_the_rest_draws_for_each_class() {
 }
 
 #[test]
+fn each_class_takes_the_sizes_that_were_drawn_for_it() {
+    let device = Device::flex();
+    let logits = [[0.5, 0.1, -0.2], [0.3, -2.0, 0.9], [0.0, 1.2, -0.4], [-1.0, 0.7, 2.0]];
+    let (classes, rows) = ([0, 2, 1, 0], 4);
+    let loss = ensemble();
+    let moment = |step| TrainingMoment { step, epoch: 1, rows: &[] };
+    let found = |step| {
+        let logits = Tensor::<2>::from_data(logits, (&device, DType::F64));
+        values(&loss.losses_in_training(logits, Tensor::from_ints(classes, &device), &moment(step)))
+    };
+    let mut expected = [0.0; 4];
+    let sizes = loss.sizes(12, 5, 1);
+    for (class, sizes) in sizes.chunks(rows).enumerate() {
+        let sign = |row: usize| if classes[row] as usize == class { 1.0 } else { -1.0 };
+        let margins: Vec<f64> = (0..rows).map(|row| sign(row) * logits[row][class]).collect();
+        let sizes: Vec<f32> = sizes.iter().map(|&size| size as f32).collect();
+        let drawn = values(&loss.derivatives_from_draws(line(&margins), &sizes).unwrap());
+        (0..rows).for_each(|row| expected[row] += drawn[row] * margins[row]);
+    }
+    assert_close(&found(5), &expected, 1e-6);
+    assert_ne!(sizes[..4], sizes[4..8]);
+    assert_ne!(found(5), found(6));
+}
+
+#[test]
 fn the_transformation_has_its_limits_and_never_gives_nan() {
     assert_near(inverse_box_cox(0.7, 0.0), 0.7_f64.exp(), 1e-12);
-    assert_near(inverse_box_cox(0.7, 1e-9), 0.7_f64.exp(), 1e-7);
-    assert_eq!((inverse_box_cox(0.7, 1.0), inverse_box_cox(-2.0, 1.0)), (1.7, 0.0));
-    assert_eq!(inverse_box_cox(1.5, -1.0), f64::INFINITY);
+    for lam in [1e-9, -1e-9, 1e-12, 1e-15, 1e-17, -1e-17, 1e-300, f64::MIN_POSITIVE / 1e10] {
+        // exp(r - lam r^2 / 2 + ...)
+        assert_near(inverse_box_cox(0.7, lam), (0.7 - 0.245 * lam).exp(), 1e-12);
+    }
+    assert_near(inverse_box_cox(0.7, 1.0), 1.7, 1e-12);
+    assert_near(inverse_box_cox(0.7, 2.0), 2.4_f64.sqrt(), 1e-12);
+    assert_eq!((inverse_box_cox(-1.0, 1.0), inverse_box_cox(-2.0, 1.0)), (0.0, 0.0));
+    assert_eq!((inverse_box_cox(1.0, -1.0), inverse_box_cox(1.5, -1.0)), (f64::INFINITY, f64::INFINITY));
     let loss = with_dist(DerivativeDist::InvBoxCox { lam: -1.0 });
     let derivatives = loss.derivatives_at(&[-1.0; 400], 0, 1);
     assert!(derivatives.iter().all(|g| (-1.000_001..0.0).contains(g) || *g == -1.000_001), "{derivatives:?}");
@@ -106,21 +155,22 @@ fn the_transformation_has_its_limits_and_never_gives_nan() {
 fn drawn_sizes_have_the_distribution() {
     // Kolmogorov-Smirnov distance to the distribution function; 1.63 / sqrt(n) is exceeded once in a hundred.
     let normal = |x: f64| 0.5 * erfc(-x / std::f64::consts::SQRT_2);
-    let cases: [(DerivativeDist, &dyn Fn(f64) -> f64); 4] = [
+    let cases: [(DerivativeDist, &dyn Fn(f64) -> f64); 5] = [
         (DerivativeDist::InvBoxCox { lam: 0.0 }, &|v: f64| normal(v.ln())),
         (DerivativeDist::Exponential { rate: 2.0 }, &|v: f64| 1.0 - (-2.0 * v).exp()),
         (DerivativeDist::HalfNormal { scale: 0.5 }, &|v: f64| 2.0 * normal(v / 0.5) - 1.0),
-        (DerivativeDist::Gamma { shape: 1.0, scale: 3.0 }, &|v: f64| 1.0 - (-v / 3.0).exp()),
+        (DerivativeDist::Gamma { shape: 2.0, scale: 3.0 }, &|v: f64| 1.0 - (1.0 + v / 3.0) * (-v / 3.0).exp()),
+        (DerivativeDist::Beta { alpha: 2.0, beta: 5.0 }, &|v: f64| 1.0 - (1.0 - v).powi(5) * (1.0 + 5.0 * v)),
     ];
     for (dist, function) in cases {
         let mut sizes = with_dist(dist).sizes(4000, 0, 1);
         sizes.sort_by(f64::total_cmp);
-        let distance = sizes.iter().enumerate().map(|(at, &size)| (function(size) - at as f64 / 4000.0).abs());
+        let distance = sizes.iter().enumerate().map(|(at, &size)| {
+            let (below, above) = (at as f64 / 4000.0, (at + 1) as f64 / 4000.0);
+            (function(size) - below).max(above - function(size))
+        });
         assert!(distance.fold(0.0, f64::max) < 1.63 / 4000.0_f64.sqrt(), "{dist:?}");
     }
-    let sizes = with_dist(DerivativeDist::Beta { alpha: 2.0, beta: 2.0 }).sizes(4000, 0, 1);
-    assert!(sizes.iter().all(|size| (0.0..=1.0).contains(size)));
-    assert_near(sizes.iter().sum::<f64>() / 4000.0, 0.5, 0.02);
 }
 
 /// The complementary error function by a rational approximation, good to 1e-7.
@@ -169,6 +219,11 @@ fn violations_are_found() {
         Violation::NotConvex { lower: 1, upper: 2 },
     ];
     assert_eq!(found, expected);
+    // What is not a number hides nothing behind it.
+    let found = check_calibration(&[0.5, 1.0, 2.0], &[f64::NAN, -0.1, -0.5]);
+    assert_eq!(found, [Violation::NotANumber { at: 0 }, Violation::NotConvex { lower: 1, upper: 2 }]);
+    assert_eq!(check_calibration(&[f64::NAN, -1.0], &[-0.5, -0.5]), [Violation::NotANumber { at: 0 }]);
+    assert_eq!(check_calibration(&[-1.0], &[f64::NAN]), [Violation::NotANumber { at: 0 }]);
 }
 
 #[test]
@@ -230,6 +285,7 @@ fn bad_settings_and_batches_are_refused() {
         EnsLossConfig::new().with_period(Some(0)),
         EnsLossConfig::new().with_lam_range((1.0, -1.0)),
         EnsLossConfig::new().with_lam_range((f64::NAN, 1.0)),
+        EnsLossConfig::new().with_period(Some(3)).with_dist(DerivativeDist::Exponential { rate: 1.0 }),
         EnsLossConfig::new().with_dist(DerivativeDist::InvBoxCox { lam: f64::INFINITY }),
         EnsLossConfig::new().with_dist(DerivativeDist::Exponential { rate: 0.0 }),
         EnsLossConfig::new().with_dist(DerivativeDist::Gamma { shape: 1.0, scale: -1.0 }),
@@ -239,7 +295,12 @@ fn bad_settings_and_batches_are_refused() {
     for config in configs {
         assert!(matches!(config.init(), Err(LossError::Setting { .. })), "{config}");
     }
+    let message = |low, high| EnsLossConfig::new().with_lam_range((low, high)).init().unwrap_err().to_string();
+    assert!(message(1.0, -2.0).contains("lam-high = -2"), "{}", message(1.0, -2.0));
+    assert!(message(0.0, f64::NAN).contains("lam-high = NaN"), "{}", message(0.0, f64::NAN));
     let mut loss = ensemble();
+    let empty = loss.forward_scores(line(&[]), Tensor::from_data([0_i64; 0], &Device::flex()));
+    assert!(matches!(empty, Err(LossError::Empty { .. })));
     let targets = |values: [i64; 2]| Tensor::<1, Int>::from_ints(values, &Device::flex());
     let error = loss.forward_scores(line(&[0.0, 1.0]), targets([-1, 1])).unwrap_err();
     assert_eq!(error.to_string(), "ens-loss: the targets must be 0 or 1, found -1, 1");

@@ -17,17 +17,24 @@ pub enum Violation {
         /// Index of the margin.
         at: usize,
     },
+    /// The margin or its derivative is not a number.
+    NotANumber {
+        /// Index of the margin.
+        at: usize,
+    },
 }
 
 /// All margins at which `derivatives` contradict a convex, calibrated loss; each one beside the worst of its
-/// predecessors. Empty for every draw of [`EnsLoss`].
+/// predecessors. What is not a number is named, and left out of the comparison of the others. Empty for every draw of
+/// [`EnsLoss`].
 ///
 /// # Panics
 /// Where the lengths differ.
 pub fn check_calibration(margins: &[f64], derivatives: &[f64]) -> Vec<Violation> {
     assert_eq!(margins.len(), derivatives.len(), "one derivative a margin is needed");
-    let order = rising(margins);
-    let mut violations = Vec::new();
+    let is_number = |at: &usize| !margins[*at].is_nan() && !derivatives[*at].is_nan();
+    let (order, strange): (Vec<usize>, Vec<usize>) = rising(margins).into_iter().partition(is_number);
+    let mut violations: Vec<Violation> = strange.into_iter().map(|at| Violation::NotANumber { at }).collect();
     // Among equal margins any order is right, so that they are compared with those strictly before them.
     let (mut worst, mut start): (Option<usize>, usize) = (None, 0);
     for (place, &at) in order.iter().enumerate() {
@@ -39,7 +46,7 @@ pub fn check_calibration(margins: &[f64], derivatives: &[f64]) -> Vec<Violation>
         if let Some(lower) = worst.filter(|&lower| derivatives[lower] > derivatives[at]) {
             violations.push(Violation::NotConvex { lower, upper: at });
         }
-        if margins[at] <= 0.0 && (derivatives[at] >= 0.0 || derivatives[at].is_nan()) {
+        if margins[at] <= 0.0 && derivatives[at] >= 0.0 {
             violations.push(Violation::NotCalibrated { at });
         }
     }

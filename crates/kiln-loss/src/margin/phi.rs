@@ -19,7 +19,7 @@ pub enum MarginPhi {
     Logistic,
     /// `max(0, 1 - z)`.
     Hinge,
-    /// `exp(-z)`, with the exponent cut at 60 and the slope kept there; its gradients need clipping.
+    /// `exp(-z)`, with the exponent cut at 30 and the slope kept there; its gradients need clipping.
     Exponential,
     /// `(1 - z)^2`.
     Squared,
@@ -33,10 +33,10 @@ pub enum MarginPhi {
 
 /// How a hinge goes on beyond the margin 1, where it would be constant. All tails are 0 at 1.
 ///
-/// The loss has to fall no slower than the logarithm for ensembles to be consistent.
+/// For ensembles to be consistent, the loss has to fall no faster than the logarithm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum HingeTail {
-    /// `exp(1 - z) - 1`.
+    /// `exp(1 - z) - 1`. The paper prints `-exp(-(z - 1))`, which rises beyond 1; with the sign turned the loss falls on.
     Exponential,
     /// `1 / z - 1`.
     #[default]
@@ -104,8 +104,9 @@ impl MarginPhi {
     }
 }
 
-/// Largest exponent of the exponential loss: `exp(60)` and its products with gradients fit into single precision.
-const CUT: f64 = 60.0;
+/// Largest exponent of the exponential loss: the norm that clips the gradients sums squares, and `exp(30)^2` times the
+/// number of weights still fits into single precision.
+const CUT: f64 = 30.0;
 const E: f64 = std::f64::consts::E;
 
 impl HingeTail {

@@ -129,6 +129,20 @@ fn functions_of_the_margin_are_calibrated_and_their_slopes_never_fall_where_they
 }
 
 #[test]
+fn the_exponential_loss_can_be_clipped_however_wrong_the_scores_are() {
+    let device = Device::flex().autodiff();
+    let scores = Tensor::<1>::full([64], -100.0, &device);
+    let weights = Tensor::<1>::full([100], 1.0, &device).require_grad();
+    let scores = scores * weights.clone().mean();
+    let loss = margin_loss(MarginPhi::Exponential).forward_scores(scores, Tensor::ones([64], &device)).unwrap();
+    let slopes = weights.grad(&loss.backward()).unwrap();
+    let squares: f32 = slopes.clone().square().sum().into_scalar();
+    assert!(squares.is_finite() && squares > 0.0, "{squares}");
+    let clipped = values(&(slopes * (10.0 / squares.sqrt())));
+    assert_near(clipped.iter().map(|slope| slope * slope).sum::<f64>().sqrt(), 10.0, 1e-3);
+}
+
+#[test]
 fn margin_losses_pass_the_suite() {
     for phi in PHIS {
         let loss = margin_loss(phi);

@@ -3,6 +3,7 @@
 mod comp_sum;
 mod ens_loss;
 mod ldr;
+mod seeds;
 mod small_sets;
 mod z_loss;
 

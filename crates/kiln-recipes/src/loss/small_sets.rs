@@ -25,10 +25,7 @@ impl Sets {
             match kiln_data::open(name, run.data(), &options) {
                 Ok(splits) => here.push(Splits { name: name.clone(), test: first(&splits.test, max_test), ..splits }),
                 Err(error @ (DataError::NotHere { .. } | DataError::UnknownSource { .. })) => {
-                    let reason = match error {
-                        DataError::NotHere { hint, .. } => format!("`{name}` is in no data directory; {hint}"),
-                        other => other.to_string(),
-                    };
+                    let reason = absence(name, &error).unwrap_or_else(|| error.to_string());
                     run.note(format!("Without {name}: {reason}."));
                     missing.push(Missing { name: name.clone(), reason });
                 }
@@ -52,6 +49,14 @@ impl Sets {
     /// Names of the sets that are missing, joined by commas.
     pub(super) fn missing(&self) -> String {
         self.missing.iter().map(|set| set.name.as_str()).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// Why a set cannot be opened that is in no data directory, and where to get it.
+pub(super) fn absence(name: &str, error: &DataError) -> Option<String> {
+    match error {
+        DataError::NotHere { hint, .. } => Some(format!("`{name}` is in no data directory; {hint}")),
+        _ => None,
     }
 }
 

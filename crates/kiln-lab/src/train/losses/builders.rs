@@ -46,7 +46,11 @@ pub(super) fn margin(settings: &Settings<'_>) -> Built {
         ("log-tail", MarginPhi::HingeTail(HingeTail::Log)),
         ("sqrt-tail", MarginPhi::HingeTail(HingeTail::SquareRoot)),
     ];
-    margin_loss(settings, settings.choice("phi", &phis)?)
+    let phi = settings.choice("phi", &phis)?;
+    if !matches!(phi, MarginPhi::Focal(_)) {
+        refuse_foreign(settings, &["gamma"], "phi")?;
+    }
+    margin_loss(settings, phi)
 }
 
 pub(super) fn margin_loss(settings: &Settings<'_>, phi: MarginPhi) -> Built {
@@ -63,9 +67,7 @@ pub(super) fn ldr(settings: &Settings<'_>) -> Built {
         1 => &["lambda0", "alpha", "mode", "normalize"],
         _ => &["lambda", "k"],
     };
-    if let Some(key) = foreign.iter().find(|key| settings.text(key).is_some()) {
-        return Err(settings.refused(format!("{key} is no setting of this variant")));
-    }
+    refuse_foreign(settings, foreign, "variant")?;
     match settings.text("variant").unwrap_or("kl") {
         "top-k" => {
             let config = LdrTopKConfig::new(settings.whole("k", 5)?)
@@ -105,9 +107,21 @@ pub(super) fn ens_loss(settings: &Settings<'_>) -> Built {
         None | Some("none") => None,
         Some(_) => Some(settings.whole("period", 1)?),
     };
+    let dist = settings.choice("dist", &dists)?;
+    let foreign: &[&str] = match dist {
+        DerivativeDist::InvBoxCox { .. } => &["rate", "shape", "scale", "alpha", "beta"],
+        DerivativeDist::Exponential { .. } => &["lam", "shape", "scale", "alpha", "beta"],
+        DerivativeDist::Gamma { .. } => &["lam", "rate", "alpha", "beta"],
+        DerivativeDist::HalfNormal { .. } => &["lam", "rate", "shape", "alpha", "beta"],
+        DerivativeDist::Beta { .. } => &["lam", "rate", "shape", "scale"],
+    };
+    refuse_foreign(settings, foreign, "dist")?;
+    if period.is_none() && ["lam-low", "lam-high"].iter().any(|key| settings.text(key).is_some()) {
+        return Err(settings.refused("lam-low and lam-high need a period, after which another lam is drawn"));
+    }
     let tails = [("inverse", DerivativeTail::Inverse), ("none", DerivativeTail::None)];
     let config = EnsLossConfig::new()
-        .with_dist(settings.choice("dist", &dists)?)
+        .with_dist(dist)
         .with_period(period)
         .with_lam_range((settings.number("lam-low", -1.0)?, settings.number("lam-high", 1.0)?))
         .with_clip(settings.number("clip", 1.0)?)
@@ -115,6 +129,14 @@ pub(super) fn ens_loss(settings: &Settings<'_>) -> Built {
         .with_floor(settings.number("floor", 1e-6)?)
         .with_seed(settings.whole("seed", 0)? as u64);
     boxed(settings, config.init())
+}
+
+/// Refuses settings that mean nothing with what was chosen under `choice`.
+fn refuse_foreign(settings: &Settings<'_>, foreign: &[&str], choice: &str) -> Result<(), SelectorError> {
+    match foreign.iter().find(|key| settings.text(key).is_some()) {
+        Some(key) => Err(settings.refused(format!("{key} is no setting of this {choice}"))),
+        None => Ok(()),
+    }
 }
 
 fn weights(settings: &Settings<'_>) -> Result<Option<Vec<f64>>, SelectorError> {

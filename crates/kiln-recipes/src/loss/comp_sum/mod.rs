@@ -2,7 +2,6 @@
 
 mod adversarial;
 mod finite_problem;
-mod seeds;
 mod settings;
 mod standard;
 mod theory;

@@ -8,8 +8,8 @@ use kiln_loss::comp_sum::CompSumLossConfig;
 use kiln_nn::NetworkConfig;
 use serde::{Deserialize, Serialize};
 
-use super::seeds::{Merit, all, best_rate, divergence};
 use super::{Settings, nesterov};
+use crate::loss::seeds::{Merit, all, best_rate, divergence, unless_diverged};
 use crate::loss::small_sets::Sets;
 
 /// Cross-entropy may be this much worse than another tau before the claim fails.
@@ -97,14 +97,10 @@ fn train(settings: &Settings, splits: &Splits, job: &Job, context: &JobContext) 
         schedule: Schedule::Cosine { warmup: 0.0 },
         seed: job.seed,
     };
-    match fit(network, &splits.train, None, &loss, nesterov(settings.weight_decay), &course, context) {
-        Ok(fitted) => Ok(Outcomes {
-            validation: Some(accuracy(&fitted.network, &splits.validation, &device)),
-            test: Some(accuracy(&fitted.network, &splits.test, &device)),
-        }),
-        Err(LabError::Diverged { .. }) => Ok(Outcomes { validation: None, test: None }),
-        Err(error) => Err(error),
-    }
+    let fitted = fit(network, &splits.train, None, &loss, nesterov(settings.weight_decay), &course, context);
+    let fitted = unless_diverged(fitted)?;
+    let on = |data| fitted.as_ref().map(|fitted| accuracy(&fitted.network, data, &device));
+    Ok(Outcomes { validation: on(&splits.validation), test: on(&splits.test) })
 }
 
 /// Trains what is not trained yet: the runs that chose a rate count among the final ones at that rate.

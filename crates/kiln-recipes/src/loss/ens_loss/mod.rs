@@ -1,10 +1,13 @@
 //! Random calibrated losses: a fresh loss at every step against the fixed ones, on small binary tasks that a network can learn
 //! by heart.
 
+mod check;
 mod compatibility;
-mod contest;
+mod field;
+mod judgement;
 mod pairs;
 mod pictures;
+mod portrait;
 mod settings;
 mod tasks;
 mod training;
@@ -33,7 +36,10 @@ const CARD: MethodCard = MethodCard {
 
 /// Names of the parts.
 const TABLES: &str = "tables";
+const TABLES_LARGE: &str = "tables-384";
 const IMAGES: &str = "images";
+const COLOUR: &str = "colour";
+const OVERALL: &str = "overall";
 const COMPATIBILITY: &str = "compatibility";
 
 impl Recipe for EnsLossRecipe {
@@ -44,7 +50,7 @@ impl Recipe for EnsLossRecipe {
     }
 
     fn parts(&self) -> &'static [&'static str] {
-        &[TABLES, IMAGES, COMPATIBILITY]
+        &[TABLES, TABLES_LARGE, IMAGES, OVERALL, COLOUR, COMPATIBILITY]
     }
 
     fn settings(&self, scale: Scale) -> Settings {
@@ -59,9 +65,12 @@ impl Recipe for EnsLossRecipe {
         }
     }
 
-    fn findings(&self, _settings: &Settings) -> Vec<String> {
-        let mut ids = contest::finding_ids(TABLES);
-        ids.extend(contest::finding_ids(IMAGES));
+    fn findings(&self, settings: &Settings) -> Vec<String> {
+        let together = settings.judged_together().into_iter();
+        let mut ids: Vec<String> = together.flat_map(|(part, _)| portrait::finding_ids(part)).collect();
+        ids.extend(judgement::finding_ids(OVERALL));
+        ids.extend(portrait::finding_ids(COLOUR));
+        ids.extend(judgement::finding_ids(COLOUR));
         ids.extend(compatibility::finding_ids());
         ids
     }
@@ -69,17 +78,37 @@ impl Recipe for EnsLossRecipe {
     fn run(&self, settings: &Settings, run: &mut Run) -> Result<Verdict, LabError> {
         settings.check()?;
         let mut verdict = Verdict::new();
-        for (part, contest) in [(TABLES, &settings.tables), (IMAGES, &settings.images)] {
+        for (part, contest) in settings.judged_together() {
             if run.wants(part) {
-                verdict = verdict.with(contest::run(part, contest, settings, run)?);
+                let cells = field::cells(part, contest, settings, run)?;
+                verdict = verdict.with(portrait::report(part, &cells, settings, run));
             }
         }
         if run.wants(TABLES) {
             pictures::draw(settings, run)?;
         }
+        if run.wants(OVERALL) {
+            let mut cells = Vec::new();
+            for (part, contest) in settings.judged_together() {
+                cells.extend(field::cells(part, contest, settings, run)?);
+            }
+            verdict = verdict.with(judgement::judge(OVERALL, &cells, settings));
+        }
+        if run.wants(COLOUR) {
+            let cells = field::cells(COLOUR, &settings.colour, settings, run)?;
+            verdict = verdict.with(portrait::report(COLOUR, &cells, settings, run));
+            verdict = verdict.with(judgement::judge(COLOUR, &cells, settings));
+        }
         if run.wants(COMPATIBILITY) {
             verdict = verdict.with(compatibility::run(settings, run)?);
         }
         Ok(verdict)
+    }
+}
+
+impl Settings {
+    /// The parts that are judged together, whose data ships along.
+    fn judged_together(&self) -> [(&'static str, &ContestSettings); 3] {
+        [(TABLES, &self.tables), (TABLES_LARGE, &self.tables_large), (IMAGES, &self.images)]
     }
 }

@@ -3,10 +3,10 @@
 use kiln_lab::statistics::{Summary, paired_difference};
 use kiln_lab::{Finding, LabError, Measured, Outcome, Plot, Run, Series, Table};
 
-use super::super::seeds::{Merit, all, divergence};
 use super::AdversarialSettings;
 use super::method::{Family, Method};
 use super::problem::Judged;
+use crate::loss::seeds::{Merit, all, divergence};
 
 const BEATS_CE: &str = "robust-at-little-cost";
 const BEATS_TRADES: &str = "beats-trades";

@@ -7,8 +7,8 @@ mod problem;
 
 use kiln_lab::{Finding, JobContext, LabError, Run};
 
-use super::seeds::{Merit, best_rate};
 use super::settings::AdversarialSettings;
+use crate::loss::seeds::{Merit, best_rate};
 use findings::MethodOutcome;
 use method::Method;
 use problem::{Job, Problem, TransferSets};

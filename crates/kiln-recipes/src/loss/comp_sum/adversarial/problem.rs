@@ -16,6 +16,7 @@ use super::super::nesterov;
 use super::AdversarialSettings;
 use super::black_box::{margins, survives};
 use super::method::{Defence, Method};
+use crate::loss::seeds::unless_diverged;
 use crate::loss::small_sets::first;
 
 /// One training.
@@ -158,11 +159,10 @@ impl<'a> Problem<'a> {
                 }
                 Ok(())
             });
-        match fitted {
-            Ok(_) if best.is_none() => Err(LabError::setting("epochs", own.epochs, "at least one epoch")),
-            Ok(_) => Ok(best),
-            Err(LabError::Diverged { .. }) => Ok(None),
-            Err(error) => Err(error),
+        match unless_diverged(fitted)? {
+            Some(_) if best.is_none() => Err(LabError::setting("epochs", own.epochs, "at least one epoch")),
+            Some(_) => Ok(best),
+            None => Ok(None),
         }
     }
 

@@ -5,6 +5,15 @@ use std::cmp::Ordering;
 use kiln_lab::LabError;
 use kiln_lab::statistics::Summary;
 
+/// What a training gave; nothing where it diverged.
+pub(super) fn unless_diverged<T>(trained: Result<T, LabError>) -> Result<Option<T>, LabError> {
+    match trained {
+        Ok(trained) => Ok(Some(trained)),
+        Err(LabError::Diverged { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// The results, where every training reached its end. A mean over the others would compare methods on different seeds.
 pub(super) fn all<T: Copy>(results: &[Option<T>]) -> Option<Vec<T>> {
     results.iter().copied().collect()

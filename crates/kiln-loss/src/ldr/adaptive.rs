@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use burn::config::Config;
-use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+use burn::tensor::{DType, Device, Int, Tensor, TensorData, activation::log_softmax};
 use serde::{Deserialize, Serialize};
 
 use super::kl::log_mean_exp;
@@ -161,6 +161,18 @@ impl AldrKl {
     pub fn temperatures(&self, logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
         let scores = self.normalize.apply(logits.inner());
         self.temperatures_of(&scores, &targets.inner()).squeeze_dim(1)
+    }
+
+    /// How little the loss believes in each label: `-log p_y` under the softmax of the logits, scaled as the loss scales them.
+    ///
+    /// # Shapes
+    /// - `logits`: `[batch_size, num_classes]`
+    /// - `targets`: `[batch_size]`
+    /// - output: `[batch_size]`, outside the graph
+    pub fn surprise(&self, logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
+        let rows = logits.dims()[0];
+        let log_p = log_softmax(self.normalize.apply(logits.inner()), 1);
+        -log_p.gather(1, targets.inner().reshape([rows, 1])).squeeze_dim(1)
     }
 
     /// The temperatures that training has left, one a row; empty before the first step.

@@ -6,6 +6,7 @@ use burn::config::Config;
 use burn::tensor::{Int, Tensor, TensorData};
 
 use crate::error::require;
+use crate::quantity::Quantity;
 use crate::target_likelihood::{OfLikelihood, of_likelihood, probability};
 use crate::{ClassificationLoss, LossError, TrainingMoment};
 
@@ -50,13 +51,10 @@ pub struct CappedGceLoss {
 }
 
 impl OfLikelihood for CappedGceLoss {
-    fn value(&self, nll: Tensor<2>) -> Tensor<2> {
-        generalised(nll, self.q).clamp_max((1.0 - self.kappa.powf(self.q)) / self.q)
-    }
-
-    fn slope(&self, nll: Tensor<2>) -> Tensor<2> {
-        let given_up = probability(nll.clone()).lower_equal_scalar(self.kappa);
-        (nll * -self.q).exp().mask_fill(given_up, 0.0)
+    fn at<N: Quantity>(&self, nll: N) -> (N, N) {
+        let value = generalised(nll.clone(), self.q).at_most((1.0 - self.kappa.powf(self.q)) / self.q);
+        let believed = (probability(nll.clone()) - self.kappa).step();
+        (value, (nll * -self.q).exp() * believed)
     }
 }
 
@@ -67,9 +65,9 @@ impl ClassificationLoss for CappedGceLoss {
 }
 
 /// `(1 - p_y^q) / q`, exact near zero.
-fn generalised(nll: Tensor<2>, q: f64) -> Tensor<2> {
+fn generalised<N: Quantity>(nll: N, q: f64) -> N {
     let exponent = nll * q;
-    (exponent.clone() * 0.5).tanh() * ((-exponent).exp() + 1.0) / q
+    (exponent.clone() * 0.5_f64).tanh() * ((-exponent).exp() + 1.0_f64) / q
 }
 
 /// Configuration of [`TruncatedGceLoss`].
@@ -205,11 +203,7 @@ impl ClassificationLoss for TruncatedGceLoss {
 struct Gce(f64);
 
 impl OfLikelihood for Gce {
-    fn value(&self, nll: Tensor<2>) -> Tensor<2> {
-        generalised(nll, self.0)
-    }
-
-    fn slope(&self, nll: Tensor<2>) -> Tensor<2> {
-        (nll * -self.0).exp()
+    fn at<N: Quantity>(&self, nll: N) -> (N, N) {
+        (generalised(nll.clone(), self.0), (nll * -self.0).exp())
     }
 }

@@ -160,8 +160,8 @@ impl Kernel for LogMeans<'_> {
         let mut sums = [0.0; LANES];
         for gap in self.gaps {
             let gap = *gap as f32;
-            for lane in 0..LANES {
-                sums[lane] += exp_of_negative(gap * self.inverses[lane]).0;
+            for (sum, inverse) in sums.iter_mut().zip(self.inverses) {
+                *sum += exp_of_negative(gap * inverse).0;
             }
         }
         for sum in &mut sums {

@@ -102,7 +102,7 @@ fn the_exact_temperature_is_the_best_of_all() {
                 let mean = gaps.iter().map(|gap| (gap / lambda).exp()).sum::<f64>() / gaps.len() as f64;
                 lambda * mean.ln() - 0.5 * stiffness * (lambda - lambda0).powi(2)
             };
-            let found = phi(adaptation.best(&gaps));
+            let found = phi(adaptation.search(gaps.len()).best(gaps.iter().copied()));
             for step in 1..=1000 {
                 let lambda = lambda0 * f64::from(step) / 1000.0;
                 if (9.0 / lambda) < 600.0 {

@@ -71,7 +71,12 @@ pub trait ClassificationLoss: std::fmt::Debug + Send + Sync {
     }
 
     /// Goes on with what [`memory`](Self::memory) gave.
-    fn remember(&self, _memory: Vec<f32>) {}
+    ///
+    /// # Errors
+    /// [`LossError::Memory`] where it cannot have given that.
+    fn remember(&self, _memory: Vec<f32>) -> Result<(), LossError> {
+        Ok(())
+    }
 
     /// That the loss is set for so many classes; asked where data meets a configured loss.
     ///
@@ -113,8 +118,8 @@ impl<L: ClassificationLoss + ?Sized> ClassificationLoss for Box<L> {
         (**self).memory()
     }
 
-    fn remember(&self, memory: Vec<f32>) {
-        (**self).remember(memory);
+    fn remember(&self, memory: Vec<f32>) -> Result<(), LossError> {
+        (**self).remember(memory)
     }
 
     fn check_classes(&self, num_classes: usize) -> Result<(), LossError> {

@@ -44,7 +44,7 @@ impl LossMemory {
     ///
     /// # Errors
     /// [`LabError::Io`] when the objective has a memory and the file cannot be read, [`LabError::Corrupt`] when it is no list
-    /// of numbers.
+    /// of numbers that the objective can have given.
     pub(super) fn restore(&self, objective: &dyn Objective, epoch: usize) -> Result<(), LabError> {
         if objective.memory().is_none() {
             return Ok(());
@@ -56,8 +56,8 @@ impl LossMemory {
             let reason = format!("{} bytes are no whole number of values", bytes.len());
             return Err(LabError::corrupt("memory of the loss", path, reason));
         }
-        objective.remember(values.iter().map(|value| f32::from_le_bytes(*value)).collect());
-        Ok(())
+        let memory = values.iter().map(|value| f32::from_le_bytes(*value)).collect();
+        objective.remember(memory).map_err(|error| LabError::corrupt("memory of the loss", path, error))
     }
 
     fn file(&self, epoch: usize) -> PathBuf {

@@ -75,8 +75,7 @@ impl AldrKlConfig {
         let positive = self.alpha > 0.0 && self.alpha.is_finite();
         require(positive, NAME, "alpha", self.alpha, "above 0 and finite")?;
         let apart = self.alpha > 1.0 || self.allow_alpha_le_one;
-        let expected = "above 1, because the temperature could reach 0 otherwise (allow_alpha_le_one keeps it above \
-                        lambda0 / 1000)";
+        let expected = "above 1, because the temperature could reach 0 otherwise";
         require(apart, NAME, "alpha", self.alpha, expected)?;
         Ok(AldrKl {
             adaptation: Adaptation { lambda0, alpha: self.alpha },
@@ -332,7 +331,12 @@ impl ClassificationLoss for AldrKl {
         (self.mode == AldrMode::Alternating).then(|| self.remembered().temperatures().to_vec())
     }
 
-    fn remember(&self, memory: Vec<f32>) {
-        *self.memory.lock().unwrap_or_else(PoisonError::into_inner) = AldrState::from_temperatures(memory);
+    fn remember(&self, memory: Vec<f32>) -> Result<(), LossError> {
+        /// Share by which single precision may leave the range.
+        const ROUNDING: f64 = 1e-6;
+        let (least, most) = (self.adaptation.least() * (1.0 - ROUNDING), self.adaptation.lambda0 * (1.0 + ROUNDING));
+        let state = AldrState::from_temperatures(memory)?.within(least, most)?;
+        *self.memory.lock().unwrap_or_else(PoisonError::into_inner) = state;
+        Ok(())
     }
 }

@@ -70,6 +70,8 @@ fn generalised<N: Quantity>(nll: N, q: f64) -> N {
     (exponent.clone() * 0.5_f64).tanh() * ((-exponent).exp() + 1.0_f64) / q
 }
 
+const TRUNCATED: &str = "truncated gce";
+
 /// Configuration of [`TruncatedGceLoss`].
 #[derive(Config, Debug)]
 pub struct TruncatedGceLossConfig {
@@ -93,9 +95,8 @@ impl TruncatedGceLossConfig {
     /// # Errors
     /// [`LossError::Setting`] for a `q` outside `(0, 1]`, a `kappa` outside `[0, 1)`, or an `every` of 0.
     pub fn init(&self) -> Result<TruncatedGceLoss, LossError> {
-        const NAME: &str = "truncated gce";
-        let (q, kappa) = checked(NAME, self.q, self.kappa)?;
-        require(self.every >= 1, NAME, "every", self.every as f64, "at least 1")?;
+        let (q, kappa) = checked(TRUNCATED, self.q, self.kappa)?;
+        require(self.every >= 1, TRUNCATED, "every", self.every as f64, "at least 1")?;
         let whole = Gce(q);
         Ok(TruncatedGceLoss { whole, kappa, start: self.start, every: self.every, memory: Mutex::default() })
     }
@@ -189,12 +190,23 @@ impl ClassificationLoss for TruncatedGceLoss {
         Some([memory.decided_in as f32].into_iter().chain(memory.latest.iter().copied()).chain(kept).collect())
     }
 
-    fn remember(&self, memory: Vec<f32>) {
-        let Some((decided_in, rows)) = memory.split_first() else { return };
+    fn remember(&self, memory: Vec<f32>) -> Result<(), LossError> {
+        let wrong = |reason: String| LossError::Memory { loss: TRUNCATED, reason };
+        let Some((decided_in, rows)) = memory.split_first() else { return Err(wrong("it is empty".into())) };
+        if rows.len() % 2 == 1 || !(*decided_in >= 0.0 && decided_in.fract() == 0.0) {
+            return Err(wrong(format!("{} numbers after the epoch {decided_in}", rows.len())));
+        }
         let (latest, kept) = rows.split_at(rows.len() / 2);
-        let kept = kept.iter().map(|kept| *kept > 0.5).collect();
+        if let Some(row) = latest.iter().position(|probability| !(0.0..=1.0).contains(probability)) {
+            return Err(wrong(format!("the probability of row {row} is {}", latest[row])));
+        }
+        if let Some(row) = kept.iter().position(|kept| *kept != 0.0 && *kept != 1.0) {
+            return Err(wrong(format!("row {row} is kept to {}, neither 0 nor 1", kept[row])));
+        }
+        let kept = kept.iter().map(|kept| *kept == 1.0).collect();
         let memory = Memory { latest: latest.to_vec(), kept, decided_in: *decided_in as usize };
         *self.memory.lock().unwrap_or_else(PoisonError::into_inner) = memory;
+        Ok(())
     }
 }
 

@@ -5,6 +5,8 @@
 //! are left to the operations. The results do not depend on the number of threads, because no row depends on another.
 
 mod softmax;
+#[cfg(test)]
+mod tests;
 mod vector;
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};

@@ -193,7 +193,7 @@ impl Kernel for MomentSums<'_> {
         let [mut sums, mut firsts, mut seconds] = [[0.0; LANES]; 3];
         for chunk in chunks {
             for lane in 0..LANES {
-                let u = chunk[lane] * inverse;
+                let u = bounded(chunk[lane] * inverse);
                 let power = double_exp_of_negative(u);
                 sums[lane] += power;
                 firsts[lane] += power * u;
@@ -202,7 +202,7 @@ impl Kernel for MomentSums<'_> {
         }
         let [mut sum, mut first, mut second] = [sums, firsts, seconds].map(|lanes| lanes.iter().sum::<f64>());
         for gap in rest {
-            let u = gap * inverse;
+            let u = bounded(gap * inverse);
             let power = double_exp_of_negative(u);
             sum += power;
             first += power * u;
@@ -210,4 +210,10 @@ impl Kernel for MomentSums<'_> {
         }
         Moments { sum, first, second }
     }
+}
+
+/// Not below where the exponential ends, so that a class that is ruled out altogether adds zero to every sum.
+#[inline(always)]
+fn bounded(u: f64) -> f64 {
+    if u < -700.0 { -700.0 } else { u }
 }

@@ -186,6 +186,16 @@ fn large_temperatures_lose_no_digits_in_single_precision() {
 }
 
 #[test]
+fn a_class_that_is_ruled_out_changes_no_temperature_but_through_their_number() {
+    let mut search = Adaptation { lambda0: 1.0, alpha: 2.0 }.search(4);
+    let ruled_out = search.best([1.1, 0.0, -0.4, f64::NEG_INFINITY].into_iter());
+    let far_below = search.best([1.1, 0.0, -0.4, -1e4].into_iter());
+    assert_near(ruled_out, far_below, 1e-12);
+    assert!(search.best([f64::NAN, 0.0, 0.0, 0.0].into_iter()).is_finite());
+    assert!(value(&adaptive(AldrMode::Exact).init().unwrap(), &[f64::NAN, 0.0, 1.0], 1).is_nan());
+}
+
+#[test]
 fn members_pass_the_loss_suite() {
     for lambda in [0.1, 1.0, 10.0] {
         let loss = kl(lambda);

@@ -34,7 +34,7 @@ struct Candidate<'a> {
 /// For each set, noise and contender the settings and the rate with the best mean accuracy on noisy validation splits, over the
 /// tuning seeds. Of several that are equally good the one nearest the middle of the grid is taken.
 pub(super) fn choose<'a>(
-    trainings: &Trainings<'_>,
+    trainings: &Trainings<'_, '_>,
     contenders: &'a [Contender],
     noises: &'a [String],
 ) -> Result<Vec<Choice<'a>>, LabError> {
@@ -46,7 +46,7 @@ pub(super) fn choose<'a>(
         Job { set, noise, loss, rate, seed }
     };
     let jobs: Vec<Job<'a>> =
-        candidates.iter().flat_map(|one| seeds.iter().map(|&seed| job(&one.choice, seed))).collect();
+        candidates.iter().flat_map(|one| seeds.iter().map(move |&seed| job(&one.choice, seed))).collect();
     let ended = trainings.perform(&jobs)?;
     for (candidate, ended) in candidates.iter_mut().zip(ended.chunks(seeds.len())) {
         // A training that diverged counts as one that learnt nothing.
@@ -56,7 +56,11 @@ pub(super) fn choose<'a>(
     Ok(cells.filter_map(best).map(|best| best.choice.clone()).collect())
 }
 
-fn candidates<'a>(trainings: &Trainings<'_>, contenders: &'a [Contender], noises: &'a [String]) -> Vec<Candidate<'a>> {
+fn candidates<'a>(
+    trainings: &Trainings<'_, '_>,
+    contenders: &'a [Contender],
+    noises: &'a [String],
+) -> Vec<Candidate<'a>> {
     let mut all = Vec::new();
     for set in 0..trainings.sets.len() {
         for noise in noises {

@@ -37,12 +37,12 @@ pub(super) fn run(
 }
 
 /// What the trainings of a part have in common.
-pub(super) struct Trainings<'a> {
+pub(super) struct Trainings<'a, 'r> {
     part: &'static str,
     settings: &'a Settings,
     pub(super) own: &'a RankingSettings,
     pub(super) sets: &'a [Splits],
-    pub(super) run: &'a Run,
+    run: &'r Run,
 }
 
 /// One training.
@@ -52,6 +52,23 @@ pub(super) struct Job<'a> {
     pub(super) loss: &'a Selector,
     pub(super) rate: f64,
     pub(super) seed: u64,
+}
+
+impl Job<'_> {
+    fn perform(&self, settings: &Settings, splits: &Splits, context: &JobContext) -> Result<Ended, LabError> {
+        let (noisy, _) = corrupted(splits, self.noise, self.seed)?;
+        let loss = LOSSES.build(self.loss)?;
+        loss.check_classes(noisy.train.num_classes()).map_err(LabError::method)?;
+        let device = context.device();
+        let network = train(settings, &noisy, &loss, self.rate, self.seed, context)?;
+        Ok(match network {
+            None => Ended { validation: None, test: None },
+            Some(network) => Ended {
+                validation: top_accuracies(&network, &noisy.validation, 1, &device).first().copied(),
+                test: Some(top_accuracies(&network, &noisy.test, MOST, &device)),
+            },
+        })
+    }
 }
 
 /// What it ended with; nothing where it diverged.
@@ -70,35 +87,21 @@ pub(super) struct Cell<'a> {
     pub(super) accuracies: Vec<Vec<Vec<f64>>>,
 }
 
-impl<'a> Trainings<'a> {
+impl<'a, 'r> Trainings<'a, 'r> {
     /// The seeds of the part.
-    pub(super) fn seeds(&self) -> &'a [u64] {
+    pub(super) fn seeds(&self) -> &'r [u64] {
         let seeds = self.run.seeds();
         &seeds[..self.own.seeds.min(seeds.len())]
     }
 
     /// Performs all `jobs`; those that an earlier call has performed are only read.
     pub(super) fn perform(&self, jobs: &[Job<'_>]) -> Result<Vec<Ended>, LabError> {
+        let (settings, sets) = (self.settings, self.sets);
         let key = |job: &Job<'_>| {
             let Job { set, noise, loss, rate, seed } = job;
-            format!("{}-{noise}-{loss}-rate-{rate}-seed-{seed}", self.sets[*set].name)
+            format!("{}-{noise}-{loss}-rate-{rate}-seed-{seed}", sets[*set].name)
         };
-        self.run.grid(self.part, jobs, key, |job, context| self.perform_one(job, context))
-    }
-
-    fn perform_one(&self, job: &Job<'_>, context: &JobContext) -> Result<Ended, LabError> {
-        let (noisy, _) = corrupted(&self.sets[job.set], job.noise, job.seed)?;
-        let loss = LOSSES.build(job.loss)?;
-        loss.check_classes(noisy.train.num_classes()).map_err(LabError::method)?;
-        let device = context.device();
-        let network = train(self.settings, &noisy, &loss, job.rate, job.seed, context)?;
-        Ok(match network {
-            None => Ended { validation: None, test: None },
-            Some(network) => Ended {
-                validation: top_accuracies(&network, &noisy.validation, 1, &device).first().copied(),
-                test: Some(top_accuracies(&network, &noisy.test, MOST, &device)),
-            },
-        })
+        self.run.grid(self.part, jobs, key, |job, context| job.perform(settings, &sets[job.set], context))
     }
 
     /// What the choices, of so many contenders a cell, come to on every seed.

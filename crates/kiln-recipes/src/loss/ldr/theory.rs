@@ -57,10 +57,8 @@ pub(super) fn run(run: &mut Run) -> Result<Vec<Finding>, LabError> {
     let device = run.device();
     device.seed(run.seeds().first().copied().unwrap_or(1));
     let logits = Tensor::<2>::random([DRAWS, CLASSES], Distribution::Normal(0.0, 2.0), &device);
-    let names = LOSSES_OF_THE_PAPER.to_vec();
-    let work =
-        |(name, proved): &(&str, Proved)| -> Result<Examined, LabError> { Examined::of(name, *proved, logits.clone()) };
-    let examined: Vec<Examined> = names.iter().map(work).collect::<Result<_, _>>()?;
+    let examined = LOSSES_OF_THE_PAPER.into_iter().map(|(name, proved)| Examined::of(name, proved, logits.clone()));
+    let examined: Vec<Examined> = examined.collect::<Result<_, _>>()?;
     run.table(table(&examined));
     Ok(vec![consistency(&examined), symmetric_losses(&examined), symmetry(&logits)?])
 }

@@ -37,12 +37,68 @@ def ldr_k(logits, targets, k=5, margin=MARGIN):
     return gaps(logits, targets, margin).topk(k, dim=1).values.mean(1)
 
 
+def ldr_k_kl(logits, targets, k=2, temperature=0.5, margin=MARGIN):
+    """No class has more than 1/k of the weight; the distribution by water filling, held fixed in the gradient."""
+    d = gaps(logits, targets, margin)
+    p = torch.stack([water_filling(row.detach(), k, temperature) for row in d])
+    return (p * d).sum(1) - temperature * torch.special.xlogy(p, d.shape[1] * p).sum(1)
+
+
+def water_filling(d, k, temperature):
+    order = d.argsort(descending=True)
+    for saturated in range(k + 1):
+        p = torch.full_like(d, 1.0 / k)
+        rest = order[saturated:]
+        p[rest] = (1.0 - saturated / k) * torch.softmax(d[rest] / temperature, 0)
+        if len(rest) == 0 or p[rest[0]] <= (1.0 + 1e-12) / k:
+            return p
+    raise AssertionError("no number of saturated classes fits")
+
+
+def softplus_mean(logits):
+    positive = F.softplus(logits)
+    return positive / positive.mean(1, keepdim=True)
+
+
+def l1_mean(logits):
+    return logits / logits.abs().mean(1, keepdim=True)
+
+
+def aldr_at(logits, targets, temperatures, lambda0=1.0, alpha=2.0):
+    """The adaptive loss at temperatures `[rows, 1]`, which the gradient does not go through."""
+    log_k = math.log(logits.shape[1])
+    d = gaps(logits, targets) / temperatures
+    penalty = 0.5 * alpha * log_k / lambda0 * (temperatures - lambda0) ** 2
+    return (temperatures * (torch.logsumexp(d, dim=1, keepdim=True) - log_k) - penalty).squeeze(1)
+
+
+def aldr_exact(logits, targets, lambda0=1.0, alpha=2.0):
+    """At the best of many temperatures, then of many around that one, and so on."""
+    with torch.no_grad():
+        low = torch.full((logits.shape[0], 1), lambda0 * (1.0 - 1.0 / alpha), dtype=logits.dtype)
+        high = torch.full_like(low, lambda0)
+        steps = torch.linspace(0.0, 1.0, 101, dtype=logits.dtype)
+        for _ in range(8):
+            points = low + (high - low) * steps
+            found = [aldr_at(logits, targets, points[:, [at]], lambda0, alpha) for at in range(len(steps))]
+            best = torch.stack(found, 1).argmax(1, keepdim=True)
+            low, high = points.gather(1, (best - 1).clamp(min=0)), points.gather(1, (best + 1).clamp(max=100))
+    return aldr_at(logits, targets, 0.5 * (low + high), lambda0, alpha)
+
+
+def aldr_joint(logits, targets, lambda0=1.0, alpha=2.0):
+    aldr = Aldr(logits.shape[0], lambda0, alpha)
+    for _ in range(3):
+        found = aldr(logits, targets)
+    return found
+
+
 class Aldr:
     """One step of the temperatures at every call, as in the paper's algorithm 1."""
 
     def __init__(self, rows, lambda0=1.0, alpha=2.0):
         self.lambda0, self.alpha = lambda0, alpha
-        self.temperatures = torch.full((rows, 1), lambda0)
+        self.temperatures = lambda0 * torch.ones(rows, 1)
 
     def __call__(self, logits, targets):
         num_classes = logits.shape[1]
@@ -52,10 +108,7 @@ class Aldr:
             q = q / q.sum(1, keepdim=True)
             divergence = (q * (num_classes * q).log()).sum(1, keepdim=True)
             self.temperatures = self.lambda0 - self.lambda0 * divergence / (self.alpha * log_k)
-        lam = self.temperatures
-        d = gaps(logits, targets) / lam
-        penalty = 0.5 * self.alpha * log_k / self.lambda0 * (lam - self.lambda0) ** 2
-        return (lam * (torch.logsumexp(d, dim=1, keepdim=True) - log_k) - penalty).squeeze(1)
+        return aldr_at(logits, targets, self.temperatures, self.lambda0, self.alpha)
 
 
 def focal(logits, targets, gamma=2.0):
@@ -73,6 +126,38 @@ def robust_log(logits, targets, offset=1.0):
     own = logs.gather(1, targets[:, None]).squeeze(1)
     others = (logs.sum(1) - own) / (logits.shape[1] - 1)
     return math.log((offset + 1.0) / offset) - own + others
+
+
+def likelihood(function):
+    return lambda logits, targets: function(torch.softmax(logits, dim=1).gather(1, targets[:, None]).squeeze(1))
+
+
+def normalized_cross_entropy(logits, targets):
+    log_p = torch.log_softmax(logits, dim=1)
+    return log_p.gather(1, targets[:, None]).squeeze(1) / log_p.sum(1)
+
+
+def squared_error(logits, targets):
+    return (F.one_hot(targets, logits.shape[1]) - torch.softmax(logits, dim=1)).square().sum(1)
+
+
+def jensen_shannon(logits, targets, weight=0.5):
+    p, e = torch.softmax(logits, dim=1), F.one_hot(targets, logits.shape[1]).to(logits.dtype)
+    m = weight * e + (1.0 - weight) * p
+    divergences = -weight * (e * m.log()).sum(1) + (1.0 - weight) * (p * (p / m).log()).sum(1)
+    return divergences / (-(1.0 - weight) * math.log(1.0 - weight))
+
+
+BASELINES = {
+    "sce 0.5": likelihood(lambda p: -0.5 * p.log() + 0.5 * 4.0 * (1.0 - p)),
+    "gce 0.7": likelihood(lambda p: (1.0 - p**0.7) / 0.7),
+    "rce": likelihood(lambda p: -math.log(1e-4) * (1.0 - p)),
+    "aul": likelihood(lambda p: ((6.0 - p) ** 1.5 - 5.0**1.5) / 1.5),
+    "agce": likelihood(lambda p: (4.0**1.5 - (3.0 + p) ** 1.5) / 1.5),
+    "js 0.5": jensen_shannon,
+    "nce": normalized_cross_entropy,
+    "mse": squared_error,
+}
 
 
 def cross_entropy(logits, targets):
@@ -121,6 +206,10 @@ def values(_):
     losses = {f"ldr-kl {lam}": (lambda x, y, lam=lam: ldr_kl(x, y, lam)) for lam in (0.1, 1.0, 10.0)}
     losses |= {f"ldr-k {k}": (lambda x, y, k=k: ldr_k(x, y, k)) for k in (1, 2, 4)}
     losses |= {"focal 2": focal, "weston-watkins 1": weston_watkins, "robust-log 1": robust_log}
+    losses |= {"ldr-k-kl 2": ldr_k_kl, "ldr-kl-softplus 1.0": lambda x, y: ldr_kl(softplus_mean(x), y)}
+    losses |= {"aldr 1.0": lambda x, y: Aldr(len(x))(x, y), "aldr-joint 1.0": aldr_joint, "aldr-exact 1.0": aldr_exact}
+    losses |= {"aldr-l1 1.0": lambda x, y: Aldr(len(x))(l1_mean(x), y)}
+    losses |= BASELINES
     answer = {}
     for name, (logits, targets) in inputs.items():
         for label, loss in losses.items():

@@ -25,6 +25,16 @@ pub trait ClassificationLoss: std::fmt::Debug + Send + Sync {
         self.forward_no_reduction(logits, targets).mean()
     }
 
+    /// Like [`forward`](Self::forward), after a check of the whole batch on the host.
+    ///
+    /// # Errors
+    /// Those of [`check_batch`], with the row, and of [`check_classes`](Self::check_classes).
+    fn try_forward(&self, logits: Tensor<2>, targets: Tensor<1, Int>) -> Result<Tensor<1>, LossError> {
+        check_batch(short_name(std::any::type_name::<Self>()), &logits, &targets)?;
+        self.check_classes(logits.dims()[1])?;
+        Ok(self.forward(logits, targets))
+    }
+
     /// Loss of each example of a training step; evaluation asks [`forward_no_reduction`](Self::forward_no_reduction).
     ///
     /// The same, unless the loss draws random numbers at every step or remembers the rows that it has seen.
@@ -67,7 +77,12 @@ pub trait ClassificationLoss: std::fmt::Debug + Send + Sync {
     }
 
     /// Goes on with what [`memory`](Self::memory) gave.
-    fn remember(&self, _memory: Vec<f32>) {}
+    ///
+    /// # Errors
+    /// [`LossError::Memory`] where it cannot have given that.
+    fn remember(&self, _memory: Vec<f32>) -> Result<(), LossError> {
+        Ok(())
+    }
 
     /// That the loss is set for so many classes; asked where data meets a configured loss.
     ///
@@ -86,6 +101,10 @@ impl<L: ClassificationLoss + ?Sized> ClassificationLoss for Box<L> {
 
     fn forward(&self, logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
         (**self).forward(logits, targets)
+    }
+
+    fn try_forward(&self, logits: Tensor<2>, targets: Tensor<1, Int>) -> Result<Tensor<1>, LossError> {
+        (**self).try_forward(logits, targets)
     }
 
     fn losses_in_training(&self, logits: Tensor<2>, targets: Tensor<1, Int>, moment: &TrainingMoment<'_>) -> Tensor<1> {
@@ -109,13 +128,19 @@ impl<L: ClassificationLoss + ?Sized> ClassificationLoss for Box<L> {
         (**self).memory()
     }
 
-    fn remember(&self, memory: Vec<f32>) {
-        (**self).remember(memory);
+    fn remember(&self, memory: Vec<f32>) -> Result<(), LossError> {
+        (**self).remember(memory)
     }
 
     fn check_classes(&self, num_classes: usize) -> Result<(), LossError> {
         (**self).check_classes(num_classes)
     }
+}
+
+/// `LdrKl` of `kiln_loss::ldr::kl::LdrKl`.
+fn short_name(path: &'static str) -> &'static str {
+    let path = path.split('<').next().unwrap_or(path);
+    path.rsplit("::").next().unwrap_or(path)
 }
 
 /// Where in a training a batch stands.
@@ -190,6 +215,19 @@ mod tests {
         let error = batch([[0.0, 1.0, 2.0], [3.0, f32::NAN, 5.0]], [0, 2]).unwrap_err();
         assert!(matches!(error, LossError::Logit { row: 1, class: 1, .. }));
         assert_eq!(error.to_string(), "test: logit NaN in row 1, class 1 is not finite");
+    }
+
+    #[test]
+    fn a_loss_that_is_tried_names_itself() {
+        let device = Device::flex();
+        let loss: Box<dyn ClassificationLoss> = Box::new(crate::CrossEntropyLoss::default());
+        let tried = |logits: [[f32; 2]; 1]| {
+            loss.try_forward(Tensor::from_data(logits, &device), Tensor::from_data([1_i64], &device))
+        };
+        assert!(tried([[0.0, 1.0]]).is_ok());
+        let error = tried([[0.0, f32::INFINITY]]).unwrap_err().to_string();
+        assert_eq!(error, "CrossEntropyLoss: logit inf in row 0, class 1 is not finite");
+        assert_eq!(short_name("a::b::Reduced<alloc::boxed::Box<dyn c::D>>"), "Reduced");
     }
 
     #[test]

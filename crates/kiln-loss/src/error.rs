@@ -102,6 +102,14 @@ pub enum LossError {
         /// The row.
         row: i64,
     },
+    /// Numbers that a loss is to go on with cannot be what it remembers of the training rows.
+    #[error("{loss}: this is not what it remembered: {reason}")]
+    Memory {
+        /// The loss.
+        loss: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
     /// Two things that should describe the same examples have different lengths.
     #[error("{loss}: {actual} {what} do not fit {expected} examples")]
     Length {

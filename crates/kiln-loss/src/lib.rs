@@ -15,9 +15,11 @@ mod error;
 mod gaps;
 pub mod ldr;
 pub mod margin;
+mod quantity;
 mod reduced;
 mod regression;
 pub mod robust;
+mod rows;
 mod target_likelihood;
 mod z_loss;
 

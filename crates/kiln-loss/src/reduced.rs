@@ -131,8 +131,8 @@ impl<L: ClassificationLoss> ClassificationLoss for ReducedLoss<L> {
         self.loss.memory()
     }
 
-    fn remember(&self, memory: Vec<f32>) {
-        self.loss.remember(memory);
+    fn remember(&self, memory: Vec<f32>) -> Result<(), LossError> {
+        self.loss.remember(memory)
     }
 
     fn check_classes(&self, num_classes: usize) -> Result<(), LossError> {

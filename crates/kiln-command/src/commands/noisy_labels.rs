@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use burn::tensor::activation::softmax;
 use kiln_data::{ArrayDataset, OpenOptions, SplitOptions, open};
 use kiln_lab::train::{FitSettings, MODELS, OPTIMIZERS, Schedule, Selector, fit, predict_logits};
 use kiln_lab::{JobContext, LabError, Table};
@@ -14,8 +13,8 @@ use crate::failure::{CommandResult, Failure};
 use crate::output::{print, print_line};
 use crate::reading::ReadingArgs;
 
-/// Whose labels to look at. A network learns all rows with the adaptive robust loss ALDR-KL, which lets go of labels that
-/// contradict the rest.
+/// Whose labels to look at. A network learns the training rows with the adaptive robust loss ALDR-KL, which lets go of labels
+/// that contradict the rest; data without a split of its own is learnt whole.
 #[derive(Debug, clap::Args)]
 #[command(allow_negative_numbers = true)]
 #[command(after_help = "Examples:\n  kiln noisy-labels data/tabular/wine.csv\n  \
@@ -56,16 +55,18 @@ struct Suspect {
 
 /// Trains and lists.
 pub fn run(args: NoisyLabelsArgs, global: &Global) -> CommandResult {
-    for (flag, valid, value) in
-        [("epochs", args.epochs >= 1, args.epochs as f64), ("lr", args.lr > 0.0 && args.lr.is_finite(), args.lr)]
-    {
+    for (flag, valid, value) in [
+        ("rows", args.rows >= 1, args.rows as f64),
+        ("epochs", args.epochs >= 1, args.epochs as f64),
+        ("lr", args.lr > 0.0 && args.lr.is_finite(), args.lr),
+    ] {
         if !valid {
             return Err(LabError::setting(flag, value, "above 0").into());
         }
     }
     let loss = AldrKlConfig::paper().with_lambda0(args.lambda0).init();
     let loss = loss.map_err(|error| Failure::usage(format!("--lambda0: {error}")))?;
-    // Every row is looked at: nothing is held back where the data has no split of its own.
+    // Nothing is held back where the data has no split of its own.
     let split = SplitOptions { test: 0.0, validation: 0.0, ..SplitOptions::default() };
     let splits = open(&args.data, &global.data(), &OpenOptions { split, ..args.reading.options() })?;
     splits.notes.iter().for_each(|note| eprintln!("{note}"));
@@ -94,20 +95,17 @@ fn suspects(args: &NoisyLabelsArgs, data: &ArrayDataset, loss: &AldrKl) -> Resul
     };
     let fitted = fit(network, data, None, loss, optimizer, &settings, &context)?;
     let logits = predict_logits(&fitted.network, data, &device);
-    // The loss sees logits of mean size 1, and so does the softmax.
-    let size = logits.clone().abs().mean_dim(1).clamp_min(1e-12);
-    let probabilities: Vec<f64> = softmax(logits / size, 1).into_data().iter::<f64>().collect();
+    let predicted = logits.clone().argmax(1).into_data();
+    let surprise = loss.surprise(logits, data.all(&device).1).into_data();
     let remembered = loss.remembered();
-    let of_row = |(row, probabilities): (usize, &[f64])| {
-        let largest = probabilities.iter().copied().fold(0.0, f64::max);
-        Suspect {
-            row,
-            probability: probabilities[data.label(row)],
-            predicted: probabilities.iter().position(|&p| p == largest).unwrap_or_default(),
-            temperature: remembered.temperatures()[row],
-        }
+    let of_row = |(row, (surprise, predicted)): (usize, (f64, i64))| Suspect {
+        row,
+        probability: (-surprise).exp(),
+        predicted: predicted as usize,
+        temperature: remembered.temperatures()[row],
     };
-    let mut suspects: Vec<Suspect> = probabilities.chunks(data.num_classes()).enumerate().map(of_row).collect();
+    let rows = surprise.iter::<f64>().zip(predicted.iter::<i64>()).enumerate();
+    let mut suspects: Vec<Suspect> = rows.map(of_row).collect();
     suspects.sort_by(|a, b| a.probability.total_cmp(&b.probability).then(a.row.cmp(&b.row)));
     Ok(suspects)
 }
@@ -136,7 +134,7 @@ fn show(args: &NoisyLabelsArgs, data: &ArrayDataset, suspects: &[Suspect], globa
             format!("{:.4}", suspect.temperature),
         ]);
     }
-    print(&format!("{}: {} of {} rows, counted from 1\n", args.data, suspects.len(), data.len()))?;
+    print(&format!("{}: {} of {} training rows, counted from 1\n", args.data, suspects.len(), data.len()))?;
     print_line(&table.terminal())?;
     Ok(ExitCode::SUCCESS)
 }

@@ -45,41 +45,44 @@ impl Noisy {
 /// `rate (classes - 1) / classes`.
 ///
 /// # Errors
-/// [`DataError::InvalidOption`] for a rate outside `[0, 1]`.
+/// [`DataError::InvalidOption`] for a rate outside `[0, 1]`, or a label that is no class.
 pub fn uniform(labels: &[u32], classes: usize, rate: f64, seed: u64) -> Result<Noisy, DataError> {
-    replaced(labels, rate, seed, |_, random| below(random, classes.max(1)) as u32)
+    replaced(labels, classes, rate, seed, |_, random| below(random, classes) as u32)
 }
 
 /// With probability `rate` a label becomes the next class, and the last one the first.
 ///
 /// # Errors
-/// [`DataError::InvalidOption`] for a rate outside `[0, 1]`.
+/// [`DataError::InvalidOption`] for a rate outside `[0, 1]`, or a label that is no class.
 pub fn cyclic(labels: &[u32], classes: usize, rate: f64, seed: u64) -> Result<Noisy, DataError> {
-    replaced(labels, rate, seed, |label, _| (label + 1) % classes.max(1) as u32)
+    replaced(labels, classes, rate, seed, |label, _| (label + 1) % classes as u32)
 }
 
 /// With probability `rate` a label that stands first in one of the `pairs` becomes the second of that pair.
 ///
 /// # Errors
-/// [`DataError::InvalidOption`] for a rate outside `[0, 1]` or a pair with a class that does not exist.
+/// [`DataError::InvalidOption`] for a rate outside `[0, 1]`, a label that is no class, a pair with a class that does not
+/// exist, a class that is to become two others, and one that is to become itself.
 pub fn pairs(labels: &[u32], classes: usize, pairs: &[(u32, u32)], rate: f64, seed: u64) -> Result<Noisy, DataError> {
-    let mut partner: Vec<u32> = (0..classes as u32).collect();
+    let mut partner: Vec<Option<u32>> = vec![None; classes];
     for &(from, to) in pairs {
-        for class in [from, to] {
-            if class as usize >= classes {
-                return Err(wrong("label-noise", class, format!("a class in 0..{classes} is needed")));
-            }
+        check_classes(&[from, to], classes)?;
+        if from == to {
+            return Err(wrong("label-noise", format!("{from}/{to}"), "two different classes are needed".into()));
         }
-        partner[from as usize] = to;
+        if let Some(other) = partner[from as usize].replace(to) {
+            let allowed = format!("class {from} is to become {other} already, it can stand first in one pair only");
+            return Err(wrong("label-noise", format!("{from}/{to}"), allowed));
+        }
     }
-    replaced(labels, rate, seed, |label, _| partner[label as usize])
+    replaced(labels, classes, rate, seed, |label, _| partner[label as usize].unwrap_or(label))
 }
 
 /// A label `i` becomes `j` with probability `matrix[i][j]`.
 ///
 /// # Errors
 /// [`DataError::Shape`] for a matrix that is not square over the classes, [`DataError::InvalidOption`] for a row that is
-/// not a distribution.
+/// not a distribution, or a label that is no class.
 pub fn asymmetric_matrix(labels: &[u32], classes: usize, matrix: &[Vec<f64>], seed: u64) -> Result<Noisy, DataError> {
     if matrix.len() != classes || matrix.iter().any(|row| row.len() != classes) {
         let found = format!("{} rows of {:?} columns", matrix.len(), matrix.first().map(Vec::len));
@@ -92,6 +95,7 @@ pub fn asymmetric_matrix(labels: &[u32], classes: usize, matrix: &[Vec<f64>], se
             return Err(wrong("label-noise", format!("{row:?}"), allowed));
         }
     }
+    check_classes(labels, classes)?;
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let noisy = labels.iter().map(|&label| {
         let mut left = unit(&mut random);
@@ -108,6 +112,7 @@ pub fn asymmetric_matrix(labels: &[u32], classes: usize, matrix: &[Vec<f64>], se
 
 fn replaced(
     labels: &[u32],
+    classes: usize,
     rate: f64,
     seed: u64,
     replacement: impl Fn(u32, &mut ChaCha8Rng) -> u32,
@@ -115,6 +120,7 @@ fn replaced(
     if !(0.0..=1.0).contains(&rate) {
         return Err(wrong("label-noise", rate, "a rate in [0, 1] is needed".into()));
     }
+    check_classes(labels, classes)?;
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let noisy = labels.iter().map(|&label| {
         // Both numbers are drawn for every row, so that a higher rate flips all that a lower one flips.
@@ -122,6 +128,13 @@ fn replaced(
         if chance < rate { other } else { label }
     });
     Ok(Noisy::new(labels, noisy.collect()))
+}
+
+fn check_classes(labels: &[u32], classes: usize) -> Result<(), DataError> {
+    match labels.iter().find(|label| **label as usize >= classes) {
+        Some(label) => Err(wrong("label-noise", label, format!("a class in 0..{classes} is needed"))),
+        None => Ok(()),
+    }
 }
 
 /// Uniform in `[0, 1)`.
@@ -180,6 +193,9 @@ mod tests {
         assert_eq!(share(&noisy), 0.5);
         let error = pairs(&[0], 2, &[(0, 2)], 0.5, 1).unwrap_err().to_string();
         assert_eq!(error, "label-noise = 2: a class in 0..2 is needed");
+        let error = pairs(&[0], 3, &[(0, 1), (0, 2)], 0.5, 1).unwrap_err().to_string();
+        assert!(error.contains("0/2") && error.contains("class 0 is to become 1 already"), "{error}");
+        assert!(pairs(&[0], 2, &[(1, 1)], 0.5, 1).unwrap_err().to_string().contains("1/1"));
     }
 
     #[test]
@@ -196,6 +212,21 @@ mod tests {
         }
         assert!(asymmetric_matrix(&clean, 3, &matrix[..2], 1).is_err());
         assert!(asymmetric_matrix(&[0], 2, &[vec![0.5, 0.4], vec![0.0, 1.0]], 1).is_err());
+    }
+
+    #[test]
+    fn labels_that_are_no_class_are_refused() {
+        let identity = vec![vec![1.0, 0.0], vec![0.0, 1.0]];
+        for found in [
+            uniform(&[0, 2], 2, 0.5, 1),
+            cyclic(&[0, 2], 2, 0.5, 1),
+            pairs(&[0, 2], 2, &[(0, 1)], 0.5, 1),
+            asymmetric_matrix(&[0, 2], 2, &identity, 1),
+            uniform(&[0], 0, 0.5, 1),
+        ] {
+            assert!(found.unwrap_err().to_string().contains("a class in 0.."));
+        }
+        assert_eq!(uniform(&[], 0, 0.5, 1).unwrap().labels, [0_u32; 0]);
     }
 
     #[test]

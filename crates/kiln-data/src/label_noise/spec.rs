@@ -55,9 +55,10 @@ impl LabelNoise {
             Self::Uniform(rate) => uniform(&clean, classes, *rate, seed)?,
             Self::Pair(rate) => cyclic(&clean, classes, *rate, seed)?,
             Self::Asymmetric { rate, pairs: named } => {
-                let class = |name: &str| class_of(data, name);
-                let named = named.iter().map(|(from, to)| Ok((class(from)?, class(to)?)));
-                pairs(&clean, classes, &named.collect::<Result<Vec<_>, DataError>>()?, *rate, seed)?
+                let classes_of = named.iter().map(|(from, to)| Ok((class_of(data, from)?, class_of(data, to)?)));
+                let partners = classes_of.collect::<Result<Vec<_>, DataError>>()?;
+                check_pairs(named)?;
+                pairs(&clean, classes, &partners, *rate, seed)?
             }
             Self::Matrix(path) => asymmetric_matrix(&clean, classes, &annotators::matrix(path)?, seed)?,
             Self::Annotators(path) => annotators::drawn(path, data, seed)?,
@@ -79,6 +80,21 @@ impl LabelNoise {
         };
         Ok(Splits { train, validation, ..splits })
     }
+}
+
+/// Refuses, by their names, a class that is to become itself and one that is to become two others.
+fn check_pairs(named: &[(String, String)]) -> Result<(), DataError> {
+    for (place, (from, to)) in named.iter().enumerate() {
+        let pair = format!("{from}/{to}");
+        if from == to {
+            return Err(wrong("label-noise", pair, "two different classes are needed".into()));
+        }
+        if let Some((_, other)) = named[..place].iter().find(|(before, _)| before == from) {
+            let allowed = format!("`{from}` is to become `{other}` already, it can stand first in one pair only");
+            return Err(wrong("label-noise", pair, allowed));
+        }
+    }
+    Ok(())
 }
 
 fn class_of(data: &ArrayDataset, name: &str) -> Result<u32, DataError> {
@@ -199,6 +215,13 @@ mod tests {
         assert_eq!((noisy.row(1), noisy.class_names()), (&[2.0_f32][..], animals().class_names()));
         let error = "asymmetric:1:cat/dig".parse::<LabelNoise>().unwrap().corrupt(&animals(), 1).unwrap_err();
         assert_eq!(error.to_string(), "label-noise = dig: no class has this name; did you mean `dog`?");
+        let refused = |text: &str| text.parse::<LabelNoise>().unwrap().corrupt(&animals(), 1).unwrap_err().to_string();
+        let error = refused("asymmetric:0.3:cat/dog,cat/owl");
+        assert_eq!(
+            error,
+            "label-noise = cat/owl: `cat` is to become `dog` already, it can stand first in one pair only"
+        );
+        assert_eq!(refused("asymmetric:0.3:owl/owl"), "label-noise = owl/owl: two different classes are needed");
     }
 
     #[test]

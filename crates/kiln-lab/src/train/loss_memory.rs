@@ -43,13 +43,15 @@ impl LossMemory {
     ///
     /// # Errors
     /// [`LabError::Io`] when the objective has a memory and the file cannot be read, [`LabError::Corrupt`] when it is no list
-    /// of numbers.
+    /// of numbers that the objective can have given.
     pub(super) fn restore(&self, objective: &dyn Objective, epoch: usize) -> Result<(), LabError> {
         if objective.memory().is_none() {
             return Ok(());
         }
-        objective.remember(files::read_numbers("memory of the loss", &self.file(epoch))?);
-        Ok(())
+        const WHAT: &str = "memory of the loss";
+        let path = self.file(epoch);
+        let memory = files::read_numbers(WHAT, &path)?;
+        objective.remember(memory).map_err(|error| LabError::corrupt(WHAT, path, error))
     }
 
     fn file(&self, epoch: usize) -> PathBuf {

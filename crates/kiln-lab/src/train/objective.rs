@@ -1,7 +1,7 @@
 //! What a training minimises.
 
 use burn::tensor::{Int, Tensor};
-use kiln_loss::{ClassificationLoss, RegressionLoss};
+use kiln_loss::{ClassificationLoss, LossError, RegressionLoss};
 use kiln_nn::Network;
 
 use super::Batch;
@@ -57,7 +57,12 @@ pub trait Objective: Send + Sync {
     }
 
     /// Goes on with what [`memory`](Objective::memory) gave.
-    fn remember(&self, _memory: Vec<f32>) {}
+    ///
+    /// # Errors
+    /// [`LossError::Memory`] where it cannot have given that.
+    fn remember(&self, _memory: Vec<f32>) -> Result<(), LossError> {
+        Ok(())
+    }
 }
 
 impl<L: ClassificationLoss> Objective for L {
@@ -90,8 +95,8 @@ impl<L: ClassificationLoss> Objective for L {
         ClassificationLoss::memory(self)
     }
 
-    fn remember(&self, memory: Vec<f32>) {
-        ClassificationLoss::remember(self, memory);
+    fn remember(&self, memory: Vec<f32>) -> Result<(), LossError> {
+        ClassificationLoss::remember(self, memory)
     }
 }
 

@@ -7,7 +7,7 @@ use super::phi::{CompSumPhi2, NAME, NllClip, Phi1};
 use crate::class_targets::{ClassWeights, check_label_smoothing, mix_label_smoothing, reduce};
 use crate::error::require;
 use crate::target_likelihood::of_likelihood;
-use crate::{ClassificationLoss, LossError, Reduction, check_batch};
+use crate::{ClassificationLoss, LossError, Reduction};
 
 /// Configuration of [`CompSumLoss`]. The defaults give cross-entropy.
 #[derive(Config, Debug)]
@@ -123,16 +123,6 @@ impl CompSumLoss {
     /// The knob tau.
     pub fn tau(&self) -> f64 {
         self.phi1.tau()
-    }
-
-    /// Like [`ClassificationLoss::forward`], after a check of the whole batch on the host.
-    ///
-    /// # Errors
-    /// [`LossError::Shape`], [`LossError::Target`], [`LossError::Logit`] (with the row) or [`LossError::WeightCount`].
-    pub fn try_forward(&self, logits: Tensor<2>, targets: Tensor<1, Int>) -> Result<Tensor<1>, LossError> {
-        check_batch(NAME, &logits, &targets)?;
-        self.class_weights.check_count(NAME, logits.dims()[1])?;
-        Ok(self.forward(logits, targets))
     }
 
     /// How many examples of the batch lie beyond the cut of [`NllClip`]. Reads back from the device.

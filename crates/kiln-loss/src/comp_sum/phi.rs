@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::LossError;
 use crate::error::require;
+use crate::quantity::Quantity;
 use crate::target_likelihood::OfLikelihood;
 
 pub(crate) const NAME: &str = "comp-sum";
@@ -82,50 +83,32 @@ impl Phi1 {
         self.limit
     }
 
-    fn clip<const D: usize>(&self, nll: Tensor<D>) -> Tensor<D> {
-        match self.limit {
-            Some(limit) => nll.clamp_max(limit),
-            None => nll,
-        }
-    }
-
-    /// `expm1((1 - tau) nll) / (1 - tau)`, outside the graph.
-    ///
-    /// `expm1(z) = tanh(z / 2) (exp(z) + 1)` is exact near zero, where `exp(z) - 1` cancels.
-    pub(crate) fn value<const D: usize>(&self, nll: Tensor<D>) -> Tensor<D> {
-        let nll = self.clip(nll);
-        let power = 1.0 - self.tau;
-        if power.abs() < 1e-12 {
-            return nll;
-        }
-        let exponent = nll * power;
-        (exponent.clone() * 0.5).tanh() * (exponent.exp() + 1.0) / power
-    }
-
-    /// Derivative of [`Phi1::value`] by `nll`: `exp((1 - tau) nll)`, which is `p_y^(tau - 1)`; outside the graph.
-    pub(crate) fn slope<const D: usize>(&self, nll: Tensor<D>) -> Tensor<D> {
-        (self.clip(nll) * (1.0 - self.tau)).exp()
-    }
-
-    /// [`Phi1::value`] of a tensor in the graph: the slope is attached, powers are not differentiated.
+    /// The function of a tensor in the graph: the slope is attached, powers are not differentiated.
     pub(crate) fn apply<const D: usize>(&self, nll: Tensor<D>) -> Tensor<D> {
         let origin = nll.clone().inner();
-        let value = self.value(origin.clone());
+        let (value, slope) = self.at(origin.clone());
         if !nll.is_autodiff() {
             return value;
         }
-        let slope = self.slope(origin.clone());
         (nll - origin) * slope + value
     }
 }
 
+/// `expm1((1 - tau) nll) / (1 - tau)`, where `expm1(z) = tanh(z / 2) (exp(z) + 1)` is exact near zero, with the derivative
+/// `exp((1 - tau) nll)`, which is `p_y^(tau - 1)`.
 impl OfLikelihood for Phi1 {
-    fn value(&self, nll: Tensor<2>) -> Tensor<2> {
-        Self::value(self, nll)
-    }
-
-    fn slope(&self, nll: Tensor<2>) -> Tensor<2> {
-        Self::slope(self, nll)
+    fn at<N: Quantity>(&self, nll: N) -> (N, N) {
+        let nll = match self.limit {
+            Some(limit) => nll.at_most(limit),
+            None => nll,
+        };
+        let power = 1.0 - self.tau;
+        if power.abs() < 1e-12 {
+            return (nll.clone(), nll.power(0.0));
+        }
+        let exponent = nll * power;
+        let slope = exponent.clone().exp();
+        ((exponent * 0.5_f64).tanh() * (slope.clone() + 1.0_f64) / power, slope)
     }
 }
 

@@ -43,25 +43,43 @@ pub fn risk_minimiser(
     steps: usize,
 ) -> Result<Vec<f64>, LossError> {
     check_distribution(probabilities)?;
-    let classes = probabilities.len();
-    let device = Device::flex();
-    let tracked = device.clone().autodiff();
-    let tensor = |values: Vec<f64>, device: &Device| {
-        Tensor::<1>::from_data(TensorData::new(values, [classes]), (device, DType::F64))
-    };
-    let weights = tensor(probabilities.to_vec(), &device);
-    let every: Vec<i64> = (0..classes as i64).collect();
-    let mut scores = vec![0.0; classes];
+    let tracked = Device::flex().autodiff();
+    let mut scores = vec![0.0; probabilities.len()];
     for step in 1..=steps {
-        let leaf = tensor(scores.clone(), &tracked).require_grad();
-        let logits = leaf.clone().unsqueeze::<2>().repeat_dim(0, classes);
-        let targets = Tensor::<1, Int>::from_data(every.as_slice(), &tracked);
-        let risk = (loss.forward_no_reduction(logits, targets) * weights.clone()).sum();
-        let Some(slopes) = leaf.grad(&risk.backward()) else { break };
+        let leaf = vector(&scores, &tracked).require_grad();
+        let Some(slopes) = leaf.grad(&expected(loss, probabilities, leaf.clone()).backward()) else { break };
         let rate = rate / (step as f64).sqrt();
         scores.iter_mut().zip(slopes.to_data().iter::<f64>()).for_each(|(score, slope)| *score -= rate * slope);
     }
     Ok(scores)
+}
+
+/// Expected loss `sum_y q_y psi(s, y)` of one row of scores.
+///
+/// # Errors
+/// [`LossError::Distribution`] where `probabilities` are not at least two that add up to 1, or not one a score.
+pub fn risk(loss: &dyn ClassificationLoss, probabilities: &[f64], scores: &[f64]) -> Result<f64, LossError> {
+    check_distribution(probabilities)?;
+    if scores.len() != probabilities.len() {
+        let reason = format!("{} of them for {} scores", probabilities.len(), scores.len());
+        return Err(LossError::Distribution { what: "the class probabilities", reason });
+    }
+    let found = expected(loss, probabilities, vector(scores, &Device::flex()));
+    Ok(found.into_data().iter::<f64>().sum())
+}
+
+/// The expected loss as a function of the scores.
+fn expected(loss: &dyn ClassificationLoss, probabilities: &[f64], scores: Tensor<1>) -> Tensor<1> {
+    let classes = probabilities.len();
+    let device = scores.device();
+    let every: Vec<i64> = (0..classes as i64).collect();
+    let logits = scores.unsqueeze::<2>().repeat_dim(0, classes);
+    let losses = loss.forward_no_reduction(logits, Tensor::<1, Int>::from_data(every.as_slice(), &device));
+    (losses * vector(probabilities, &device.inner())).sum()
+}
+
+fn vector(values: &[f64], device: &Device) -> Tensor<1> {
+    Tensor::from_data(TensorData::new(values.to_vec(), [values.len()]), (device, DType::F64))
 }
 
 /// Whether the minimiser of the expected loss puts every class above all that are less probable, by more than
@@ -71,13 +89,23 @@ pub fn risk_minimiser(
 /// As [`risk_minimiser`].
 pub fn orders_classes(loss: &dyn ClassificationLoss, probabilities: &[f64], tolerance: f64) -> Result<bool, LossError> {
     let scores = risk_minimiser(loss, probabilities, 1.0, 3000)?;
+    Ok(ordered_classes(&scores, probabilities, tolerance) == scores.len() - 1)
+}
+
+/// How many of the most probable classes stand on top in their order, each above the next by more than `tolerance`; one class
+/// less than there are where the order is right altogether, because the last one has nothing to be above.
+///
+/// # Panics
+/// Where there is not one probability a score.
+pub fn ordered_classes(scores: &[f64], probabilities: &[f64], tolerance: f64) -> usize {
+    assert_eq!(scores.len(), probabilities.len(), "one probability a score");
     let mut order: Vec<usize> = (0..scores.len()).collect();
     order.sort_by(|&a, &b| probabilities[b].total_cmp(&probabilities[a]));
-    let right = |pair: &[usize]| {
+    let right = |pair: &&[usize]| {
         let [likely, unlikely] = [pair[0], pair[1]];
         probabilities[likely] == probabilities[unlikely] || scores[likely] > scores[unlikely] + tolerance
     };
-    Ok(order.windows(2).all(right))
+    order.windows(2).take_while(right).count()
 }
 
 fn check_distribution(probabilities: &[f64]) -> Result<(), LossError> {

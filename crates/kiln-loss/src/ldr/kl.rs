@@ -7,7 +7,8 @@ use super::LogitNorm;
 use crate::error::require;
 use crate::gaps::{gaps, of_gaps};
 use crate::margin::check_margin;
-use crate::{ClassificationLoss, LossError, check_batch};
+use crate::rows::{HostRows, softmax};
+use crate::{ClassificationLoss, LossError};
 
 const NAME: &str = "ldr-kl";
 
@@ -35,11 +36,11 @@ impl LdrKlConfig {
     /// Checks the settings.
     ///
     /// # Errors
-    /// [`LossError::Setting`] for a lambda that is not positive and finite, or a margin that is negative.
+    /// [`LossError::Setting`] for a lambda outside `[1e-30, 1e30]`, where single precision ends, or a margin that is
+    /// negative.
     pub fn init(&self) -> Result<LdrKl, LossError> {
-        let positive = self.lambda > 0.0 && self.lambda.is_finite();
         Ok(LdrKl {
-            lambda: require(positive, NAME, "lambda", self.lambda, "a finite number above 0")?,
+            lambda: check_temperature(NAME, "lambda", self.lambda)?,
             margin: check_margin(NAME, self.margin)?,
             normalize: self.normalize,
         })
@@ -85,36 +86,54 @@ impl LdrKl {
         let scores = self.normalize.apply(logits.clone().inner());
         let rows = scores.dims()[0];
         let gaps = gaps(scores, targets.clone().inner().reshape([rows, 1]), self.margin);
-        (self.forward_no_reduction(logits, targets), soft_maximum(gaps, self.lambda).1)
+        (self.forward_no_reduction(logits, targets), self.soft_maximum(gaps).1)
     }
 
-    /// Like [`ClassificationLoss::forward`], after a check of the whole batch on the host.
-    ///
-    /// # Errors
-    /// [`LossError::Shape`], [`LossError::Target`] or [`LossError::Logit`] with the row.
-    pub fn try_forward(&self, logits: Tensor<2>, targets: Tensor<1, Int>) -> Result<Tensor<1>, LossError> {
-        check_batch(NAME, &logits, &targets)?;
-        Ok(self.forward(logits, targets))
+    fn soft_maximum(&self, gaps: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
+        let lambda = gaps.clone().narrow(1, 0, 1).full_like(self.lambda);
+        soft_maximum(gaps, lambda)
     }
 }
 
 impl ClassificationLoss for LdrKl {
     fn forward_no_reduction(&self, logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
-        of_gaps(self.normalize.apply(logits), targets, self.margin, |gaps, _| soft_maximum(gaps, self.lambda))
+        let logits = self.normalize.apply(logits);
+        if let Some(mut rows) = HostRows::of(&logits, &targets) {
+            let losses = rows.map(|| (), |(), _, row, target| of_row(row, target, self.margin, self.lambda) as f32);
+            return rows.into_losses(logits, losses);
+        }
+        of_gaps(logits, targets, self.margin, |gaps, _| self.soft_maximum(gaps))
     }
 }
 
-/// `lambda log mean exp(d / lambda)` of each row and its derivatives by the gaps, `softmax(d / lambda)`.
-fn soft_maximum(gaps: Tensor<2>, lambda: f64) -> (Tensor<2>, Tensor<2>) {
-    let (log_mean, weights) = log_mean_exp(gaps / lambda);
-    (log_mean * lambda, weights)
+/// A temperature that single precision can divide by.
+pub(super) fn check_temperature(loss: &'static str, name: &'static str, value: f64) -> Result<f64, LossError> {
+    require((1e-30..=1e30).contains(&value), loss, name, value, "above 0, and between 1e-30 and 1e30")
 }
 
-/// `log mean exp(u)` of each row, `[batch_size, 1]`, and `softmax(u)`; outside the graph.
-pub(super) fn log_mean_exp(u: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
-    let classes = u.dims()[1] as f64;
-    let highest = u.clone().max_dim(1);
-    let powers = (u - highest.clone()).exp();
+/// `lambda log mean exp(d / lambda)` of a row of scores, which becomes its gradient `softmax(d / lambda) - e_y`.
+pub(super) fn of_row(row: &mut [f32], target: usize, margin: f64, lambda: f64) -> f64 {
+    // With the margin taken off the target's own score, the gaps are the scores less that one, its own gap as well.
+    row[target] -= margin as f32;
+    let own = row[target];
+    let powers = softmax(row, (1.0 / lambda) as f32);
+    let scale = 1.0 / powers.sum;
+    row.iter_mut().for_each(|power| *power *= scale);
+    row[target] -= 1.0;
+    f64::from(powers.max - own) + lambda * powers.log_mean
+}
+
+/// `lambda log mean exp(d / lambda)` of each row, `[batch_size, 1]`, and `softmax(d / lambda)`, for temperatures
+/// `[batch_size, 1]`; outside the graph.
+pub(super) fn soft_maximum(gaps: Tensor<2>, lambda: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
+    let classes = gaps.dims()[1] as f64;
+    let highest = gaps.clone().max_dim(1);
+    let u = (gaps - highest.clone()) / lambda.clone();
+    let powers = u.clone().exp();
     let sums = powers.clone().sum_dim(1);
-    (highest + (sums.clone() / classes).log(), powers / sums)
+    let mean = sums.clone() / classes;
+    // Where all powers are near one, expm1(u) = tanh(u / 2) (exp(u) + 1) says more than they do.
+    let excess = ((u * 0.5).tanh() * (powers.clone() + 1.0)).sum_dim(1) / classes;
+    let log_mean = mean.clone().log().mask_where(mean.greater_scalar(0.5), excess.log1p());
+    (highest + log_mean * lambda, powers / sums)
 }

@@ -17,8 +17,23 @@ impl AldrState {
     }
 
     /// The state that [`temperatures`](Self::temperatures) was read from.
-    pub fn from_temperatures(temperatures: Vec<f32>) -> Self {
-        Self { temperatures }
+    ///
+    /// # Errors
+    /// [`LossError::Memory`] for a temperature that is not positive and finite.
+    pub fn from_temperatures(temperatures: Vec<f32>) -> Result<Self, LossError> {
+        Self { temperatures }.within(f64::MIN_POSITIVE, f64::from(f32::MAX))
+    }
+
+    /// The same, where all temperatures lie between two.
+    pub(super) fn within(self, least: f64, most: f64) -> Result<Self, LossError> {
+        let outside = |lambda: &f32| !(least..=most).contains(&f64::from(*lambda));
+        match self.temperatures.iter().position(outside) {
+            None => Ok(self),
+            Some(row) => {
+                let reason = format!("the temperature of row {row} is {}", self.temperatures[row]);
+                Err(LossError::Memory { loss: "aldr-kl", reason })
+            }
+        }
     }
 
     /// Temperature of each row.

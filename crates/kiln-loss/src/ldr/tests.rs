@@ -102,7 +102,7 @@ fn the_exact_temperature_is_the_best_of_all() {
                 let mean = gaps.iter().map(|gap| (gap / lambda).exp()).sum::<f64>() / gaps.len() as f64;
                 lambda * mean.ln() - 0.5 * stiffness * (lambda - lambda0).powi(2)
             };
-            let found = phi(adaptation.best(&gaps));
+            let found = phi(adaptation.search(gaps.len()).best(gaps.iter().copied()));
             for step in 1..=1000 {
                 let lambda = lambda0 * f64::from(step) / 1000.0;
                 if (9.0 / lambda) < 600.0 {
@@ -111,6 +111,88 @@ fn the_exact_temperature_is_the_best_of_all() {
             }
         }
     }
+}
+
+#[test]
+fn flat_gaps_have_the_highest_temperature() {
+    device().seed(11);
+    let draws = Tensor::<2>::random([200, 10], Distribution::Normal(0.0, 1e-8), &device());
+    let draws: Vec<f64> = draws.into_data().iter::<f64>().collect();
+    for (lambda0, alpha) in [(0.1, 10.0), (0.2, 10.0), (1.0, 2.0), (1.0, 1.05), (3.0, 10.0)] {
+        let mut search = Adaptation { lambda0, alpha }.search(10);
+        for gaps in draws.chunks(10).chain([&[0.0; 10][..]]) {
+            assert_near(search.best(gaps.iter().copied()) / lambda0, 1.0, 1e-6);
+        }
+    }
+}
+
+#[test]
+fn the_temperature_is_no_part_of_the_graph() {
+    for normalize in [LogitNorm::None, LogitNorm::L1Mean, LogitNorm::SoftplusMean] {
+        let fixed = |lambda: f64| LdrKlConfig::new().with_lambda(lambda).with_normalize(normalize).init().unwrap();
+        let joint = adaptive(AldrMode::Joint).with_normalize(normalize).init().unwrap();
+        let lambda = values(&joint.temperatures(row(&SCORES), target(1)))[0];
+        assert!((0.5..0.999).contains(&lambda), "{normalize:?}: {lambda}");
+        assert_close(&slopes(&joint, &SCORES, 1), &slopes(&fixed(lambda), &SCORES, 1), 1e-12);
+
+        let alternating = adaptive(AldrMode::Alternating).with_normalize(normalize).init().unwrap();
+        let visit = |state: &mut AldrState, x: Tensor<2>| {
+            alternating.forward_rows(state, x, target(1), Tensor::from_ints([0], &device())).unwrap()
+        };
+        let mut state = alternating.state(1);
+        let found = gradient(|x| visit(&mut alternating.state(1), x), &SCORES, [1, 4]);
+        drop(visit(&mut state, row(&SCORES)));
+        let lambda = f64::from(state.temperatures()[0]);
+        assert_close(&found, &slopes(&fixed(lambda), &SCORES, 1), 1e-6);
+    }
+}
+
+#[test]
+fn logits_of_ten_thousand_stay_finite_in_both_precisions() {
+    let extremes = [[1e4, -1e4, 0.0, 5.0], [-1e4; 4], [1e4, 1e4, -1e4, 0.0]];
+    let losses: [Box<dyn ClassificationLoss>; 7] = [
+        Box::new(kl(0.1)),
+        Box::new(kl(10.0)),
+        Box::new(top(2, 0.0)),
+        Box::new(top(2, 1.0)),
+        Box::new(adaptive(AldrMode::Exact).init().unwrap()),
+        Box::new(adaptive(AldrMode::Joint).init().unwrap()),
+        Box::new(AldrKlConfig::paper().init().unwrap()),
+    ];
+    for loss in losses {
+        for scores in extremes {
+            for (class, dtype) in [(0, DType::F32), (1, DType::F32), (0, DType::F64), (1, DType::F64)] {
+                let tracked = device().autodiff();
+                let logits = Tensor::<1>::from_data(scores, (&tracked, dtype)).unsqueeze::<2>().require_grad();
+                let found = loss.forward_no_reduction(logits.clone(), Tensor::from_ints([class], &tracked));
+                let slopes = values(&logits.grad(&found.clone().sum().backward()).unwrap());
+                assert!(values(&found)[0].is_finite(), "{loss:?} at {scores:?}, {dtype:?}");
+                assert!(slopes.iter().all(|slope| slope.is_finite()), "{loss:?} at {scores:?}, {dtype:?}: {slopes:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn large_temperatures_lose_no_digits_in_single_precision() {
+    // Towards infinity the loss is the mean gap, -0.3 for these scores and a margin of 0.1.
+    for lambda in [1e5, 1e7, 1e12] {
+        let loss = kl(lambda);
+        let single = Tensor::<2>::from_data([SCORES], (&device(), DType::F32));
+        for logits in [single, row(&SCORES)] {
+            assert_near(values(&loss.forward_no_reduction(logits, target(1)))[0], -0.3, 1e-5);
+        }
+    }
+}
+
+#[test]
+fn a_class_that_is_ruled_out_changes_no_temperature_but_through_their_number() {
+    let mut search = Adaptation { lambda0: 1.0, alpha: 2.0 }.search(4);
+    let ruled_out = search.best([1.1, 0.0, -0.4, f64::NEG_INFINITY].into_iter());
+    let far_below = search.best([1.1, 0.0, -0.4, -1e4].into_iter());
+    assert_near(ruled_out, far_below, 1e-12);
+    assert!(search.best([f64::NAN, 0.0, 0.0, 0.0].into_iter()).is_finite());
+    assert!(value(&adaptive(AldrMode::Exact).init().unwrap(), &[f64::NAN, 0.0, 1.0], 1).is_nan());
 }
 
 #[test]
@@ -279,7 +361,9 @@ fn bad_settings_and_batches_are_refused() {
     assert!(LdrTopKConfig::new(0).init().is_err());
     assert!(LdrTopKConfig::new(2).with_lambda(-1.0).init().is_err());
     assert!(matches!(top(5, 0.0).check_classes(4), Err(LossError::Setting { name: "k", .. })));
-    assert!(top(5, 0.0).try_forward(row(&SCORES), target(1)).is_err());
+    assert!(matches!(top(5, 0.0).try_forward(row(&SCORES), target(1)), Err(LossError::Setting { name: "k", .. })));
+    assert!(LdrKlConfig::new().with_lambda(1e-31).init().is_err());
+    assert!(AldrKlConfig::new().with_lambda0(1e31).init().is_err());
     let error = AldrKlConfig::new().with_alpha(1.0).init().unwrap_err().to_string();
     assert!(error.contains("alpha = 1") && error.contains("could reach 0"), "{error}");
     let allowed = AldrKlConfig::new().with_alpha(0.5).with_allow_alpha_le_one(true).with_mode(AldrMode::Exact);
@@ -300,9 +384,45 @@ fn bad_settings_and_batches_are_refused() {
     let error = loss.forward_rows(&mut state, two(), classes([0, 1]), target(0)).unwrap_err();
     assert!(matches!(error, LossError::Length { expected: 2, actual: 1, .. }), "{error}");
     assert!(kl(1.0).try_forward(row(&[0.0, f64::NAN]), target(0)).is_err());
+    assert!(matches!(loss.try_forward(row(&SCORES), target(4)), Err(LossError::Target { target: 4, .. })));
+}
+
+#[test]
+fn a_memory_that_cannot_be_its_own_is_refused() {
+    let loss = AldrKlConfig::new().init().unwrap();
+    loss.remember(vec![0.5, 1.0, 0.75]).unwrap();
+    assert_eq!(loss.memory().unwrap(), [0.5, 1.0, 0.75]);
+    for wrong in [0.0, f32::NAN, -1.0, 0.4, 1.1, f32::INFINITY] {
+        let error = loss.remember(vec![1.0, wrong]).unwrap_err();
+        assert!(error.to_string().contains(&format!("row 1 is {wrong}")), "{error}");
+    }
+    assert_eq!(loss.memory().unwrap(), [0.5, 1.0, 0.75]);
+    assert!(AldrState::from_temperatures(vec![0.0]).is_err());
 }
 
 proptest! {
+    #[test]
+    fn temperatures_stay_in_their_range(
+        scores in proptest::collection::vec(-20.0..20.0_f64, 2..40),
+        alpha in 1.001..10.0_f64,
+        lambda0 in 0.05..20.0_f64,
+        target in 0..2_i64,
+    ) {
+        let range = lambda0 * (1.0 - 1.0 / alpha) * (1.0 - 1e-6)..=lambda0 * (1.0 + 1e-6);
+        for mode in [AldrMode::Alternating, AldrMode::Exact, AldrMode::Joint] {
+            let loss = adaptive(mode).with_alpha(alpha).with_lambda0(lambda0).init().unwrap();
+            let lambda = values(&loss.temperatures(row(&scores), self::target(target)))[0];
+            prop_assert!(range.contains(&lambda), "{:?}: {}", mode, lambda);
+            let single = Tensor::<1>::from_data(scores.as_slice(), (&device(), DType::F32)).unsqueeze::<2>();
+            let mut state = loss.state(1);
+            for _ in 0..3 {
+                let row = Tensor::from_ints([0], &device());
+                drop(loss.forward_rows(&mut state, single.clone(), self::target(target), row).unwrap());
+                prop_assert!(range.contains(&f64::from(state.temperatures()[0])), "{:?}", state);
+            }
+        }
+    }
+
     #[test]
     fn the_top_k_weights_are_feasible_and_best(
         gaps in proptest::collection::vec(-8.0..8.0_f64, 6),
@@ -332,7 +452,16 @@ proptest! {
         two in proptest::array::uniform4(-6.0..6.0_f64),
         class in 0..4_i64,
     ) {
-        let losses: [Box<dyn ClassificationLoss>; 4] = [Box::new(kl(0.3)), Box::new(kl(3.0)), Box::new(top(2, 0.0)), Box::new(top(3, 0.5))];
+        let exact = |lambda0: f64| Box::new(adaptive(AldrMode::Exact).with_lambda0(lambda0).init().unwrap());
+        let losses: [Box<dyn ClassificationLoss>; 6] = [
+            Box::new(kl(0.3)),
+            Box::new(kl(3.0)),
+            Box::new(top(2, 0.0)),
+            Box::new(top(3, 0.5)),
+            // A maximum over the temperature of functions that are convex at each.
+            exact(0.3),
+            exact(3.0),
+        ];
         let middle: Vec<f64> = one.iter().zip(two).map(|(a, b)| 0.5 * (a + b)).collect();
         for loss in losses {
             let chord = 0.5 * (value(&loss, &one, class) + value(&loss, &two, class));

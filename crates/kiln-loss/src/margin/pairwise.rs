@@ -1,16 +1,20 @@
 //! Losses that add a function of the gap to each rival.
 
+use std::marker::PhantomData;
+
 use burn::config::Config;
-use burn::tensor::{IndexingUpdateOp, Int, Tensor, activation};
+use burn::tensor::{IndexingUpdateOp, Int, Tensor};
 
 use super::check_margin;
 use crate::gaps::of_gaps;
+use crate::quantity::Quantity;
+use crate::rows::{HostRows, Kernel, LANES, vectorised};
 use crate::{ClassificationLoss, LossError};
 
 macro_rules! pairwise_loss {
     (
         $(#[$about:meta])* $loss:ident, $(#[$configuration:meta])* $config:ident, $name:literal,
-        $margin:literal, $function:path
+        $margin:literal, $function:ident
     ) => {
         $(#[$configuration])*
         #[derive(Config, Debug)]
@@ -38,7 +42,7 @@ macro_rules! pairwise_loss {
 
         impl ClassificationLoss for $loss {
             fn forward_no_reduction(&self, logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
-                mean_over_rivals(logits, targets, self.margin, $function)
+                mean_over_rivals::<$function>(logits, targets, self.margin)
             }
         }
     };
@@ -57,7 +61,7 @@ pairwise_loss!(
     WestonWatkinsLossConfig,
     "weston-watkins",
     1.0,
-    hinge
+    Hinge
 );
 
 pairwise_loss!(
@@ -71,7 +75,7 @@ pairwise_loss!(
     SquaredHingeLossConfig,
     "squared-hinge",
     1.0,
-    squared_hinge
+    SquaredHinge
 );
 
 pairwise_loss!(
@@ -86,7 +90,7 @@ pairwise_loss!(
     SmoothHingeLossConfig,
     "smooth-hinge",
     1.0,
-    smooth_hinge
+    SmoothHinge
 );
 
 pairwise_loss!(
@@ -101,19 +105,23 @@ pairwise_loss!(
     LogisticMarginLossConfig,
     "logistic-margin",
     0.0,
-    softplus
+    Softplus
 );
 
-/// `(1 / D) sum_{k != y} h(d_k)` for a function of the gaps and its derivative.
-fn mean_over_rivals(
-    logits: Tensor<2>,
-    targets: Tensor<1, Int>,
-    margin: f64,
-    function: impl FnOnce(Tensor<2>) -> (Tensor<2>, Tensor<2>),
-) -> Tensor<1> {
+/// A function of the gap to one rival, with its derivative.
+trait OfGap {
+    fn at<N: Quantity>(gap: N) -> (N, N);
+}
+
+/// `(1 / D) sum_{k != y} h(d_k)` for a function of the gaps.
+fn mean_over_rivals<F: OfGap>(logits: Tensor<2>, targets: Tensor<1, Int>, margin: f64) -> Tensor<1> {
+    if let Some(mut rows) = HostRows::of(&logits, &targets) {
+        let losses = rows.map(|| (), |(), _, row, target| mean_of_row::<F>(row, target, margin as f32));
+        return rows.into_losses(logits, losses);
+    }
     let classes = logits.dims()[1] as f64;
     of_gaps(logits, targets, margin, |gaps, targets| {
-        let (values, slopes) = function(gaps);
+        let (values, slopes) = F::at(gaps);
         let without_target = |terms: Tensor<2>| {
             let own = terms.clone().gather(1, targets.clone());
             terms.scatter(1, targets.clone(), -own, IndexingUpdateOp::Add) / classes
@@ -122,25 +130,93 @@ fn mean_over_rivals(
     })
 }
 
-fn hinge(gaps: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
-    let slopes = gaps.clone().greater_scalar(0.0);
-    let none = gaps.zeros_like();
-    (gaps.clamp_min(0.0), none.mask_fill(slopes, 1.0))
+/// The loss of a row of scores, which becomes its gradient.
+fn mean_of_row<F: OfGap>(row: &mut [f32], target: usize, margin: f32) -> f32 {
+    let classes = row.len() as f64;
+    // With the margin taken off the target's own score, its gap to itself is zero as well.
+    row[target] -= margin;
+    let own = row[target];
+    let (value, slope) = vectorised(Rivals { row, own, function: PhantomData::<F> });
+    let (own_value, own_slope) = F::at(0.0);
+    row[target] = (-(slope - own_slope) / classes) as f32;
+    ((value - own_value) / classes) as f32
 }
 
-fn squared_hinge(gaps: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
-    let violation = gaps.clamp_min(0.0);
-    (violation.clone().square(), violation * 2.0)
+/// Replaces each score by the derivative of its term, divided by the number of classes.
+struct Rivals<'a, F> {
+    row: &'a mut [f32],
+    own: f32,
+    function: PhantomData<F>,
 }
 
-fn smooth_hinge(gaps: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
-    let violation = gaps.clamp_min(0.0);
-    let slopes = violation.clone().clamp_max(1.0);
-    // u^2 / 2 up to 1 and u - 1/2 above are one formula in the slope c = min(u, 1): c (u - c / 2).
-    (slopes.clone() * (violation - slopes.clone() * 0.5), slopes)
+impl<F: OfGap> Kernel for Rivals<'_, F> {
+    /// Sums of the values and of the derivatives.
+    type Output = (f64, f64);
+
+    #[inline(always)]
+    fn run(self) -> (f64, f64) {
+        let Self { row, own, .. } = self;
+        let share = 1.0 / row.len() as f64;
+        let (chunks, rest) = row.as_chunks_mut::<LANES>();
+        let (mut values, mut slopes) = ([0.0; LANES], [0.0; LANES]);
+        for chunk in chunks {
+            for lane in 0..LANES {
+                let (value, slope) = F::at(f64::from(chunk[lane] - own));
+                values[lane] += value;
+                slopes[lane] += slope;
+                chunk[lane] = (slope * share) as f32;
+            }
+        }
+        let (mut value_sum, mut slope_sum): (f64, f64) = (values.iter().sum(), slopes.iter().sum());
+        for score in rest {
+            let (value, slope) = F::at(f64::from(*score - own));
+            value_sum += value;
+            slope_sum += slope;
+            *score = (slope * share) as f32;
+        }
+        (value_sum, slope_sum)
+    }
 }
 
-fn softplus(gaps: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
-    let values = gaps.clone().clamp_min(0.0) + (-gaps.clone().abs()).exp().log1p();
-    (values, activation::sigmoid(gaps))
+struct Hinge;
+
+impl OfGap for Hinge {
+    #[inline(always)]
+    fn at<N: Quantity>(gap: N) -> (N, N) {
+        (gap.clone().at_least(0.0), gap.step())
+    }
+}
+
+struct SquaredHinge;
+
+impl OfGap for SquaredHinge {
+    #[inline(always)]
+    fn at<N: Quantity>(gap: N) -> (N, N) {
+        let violation = gap.at_least(0.0);
+        (violation.clone() * violation.clone(), violation * 2.0_f64)
+    }
+}
+
+struct SmoothHinge;
+
+impl OfGap for SmoothHinge {
+    #[inline(always)]
+    fn at<N: Quantity>(gap: N) -> (N, N) {
+        let violation = gap.at_least(0.0);
+        let slope = violation.clone().at_most(1.0);
+        // u^2 / 2 up to 1 and u - 1/2 above are one formula in the slope c = min(u, 1): c (u - c / 2).
+        (slope.clone() * (violation - slope.clone() * 0.5_f64), slope)
+    }
+}
+
+struct Softplus;
+
+impl OfGap for Softplus {
+    #[inline(always)]
+    fn at<N: Quantity>(gap: N) -> (N, N) {
+        let power = (-gap.clone().abs()).exp();
+        let value = gap.clone().at_least(0.0) + power.clone().log1p();
+        // 1 / (1 + exp(-d)), without an exponential that overflows.
+        (value, gap.at_most(0.0).exp() / (power + 1.0_f64))
+    }
 }

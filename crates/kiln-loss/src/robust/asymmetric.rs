@@ -4,6 +4,7 @@ use burn::config::Config;
 use burn::tensor::{Int, Tensor};
 
 use crate::error::require;
+use crate::quantity::Quantity;
 use crate::target_likelihood::{OfLikelihood, of_likelihood, probability};
 use crate::{ClassificationLoss, LossError};
 
@@ -45,14 +46,11 @@ pub struct AsymmetricUnhingedLoss {
 }
 
 impl OfLikelihood for AsymmetricUnhingedLoss {
-    fn value(&self, nll: Tensor<2>) -> Tensor<2> {
-        let distance = -probability(nll) + self.a;
-        (distance.powf_scalar(self.q) - (self.a - 1.0).powf(self.q)) / self.q
-    }
-
-    fn slope(&self, nll: Tensor<2>) -> Tensor<2> {
+    fn at<N: Quantity>(&self, nll: N) -> (N, N) {
         let p = probability(nll);
-        p.clone() * (-p + self.a).powf_scalar(self.q - 1.0)
+        let distance = -p.clone() + self.a;
+        let value = (distance.clone().power(self.q) - (self.a - 1.0).powf(self.q)) / self.q;
+        (value, p * distance.power(self.q - 1.0))
     }
 }
 
@@ -100,14 +98,11 @@ pub struct AsymmetricCrossEntropyLoss {
 }
 
 impl OfLikelihood for AsymmetricCrossEntropyLoss {
-    fn value(&self, nll: Tensor<2>) -> Tensor<2> {
-        let power = (probability(nll) + self.a).powf_scalar(self.q);
-        (-power + (self.a + 1.0).powf(self.q)) / self.q
-    }
-
-    fn slope(&self, nll: Tensor<2>) -> Tensor<2> {
+    fn at<N: Quantity>(&self, nll: N) -> (N, N) {
         let p = probability(nll);
-        p.clone() * (p + self.a).powf_scalar(self.q - 1.0)
+        let sum = p.clone() + self.a;
+        let value = (-sum.clone().power(self.q) + (self.a + 1.0).powf(self.q)) / self.q;
+        (value, p * sum.power(self.q - 1.0))
     }
 }
 

@@ -5,6 +5,7 @@ use burn::tensor::{IndexingUpdateOp, Int, Tensor, activation::log_softmax};
 use kiln_autodiff::with_known_gradient;
 
 use crate::error::require;
+use crate::rows::{HostRows, Kernel, LANES, log_of_positive, softmax, vectorised};
 use crate::{ClassificationLoss, LossError};
 
 /// Configuration of [`NormalizedCrossEntropyLoss`].
@@ -96,10 +97,10 @@ impl RobustLogLossConfig {
     /// Checks the settings.
     ///
     /// # Errors
-    /// [`LossError::Setting`] for an offset that is not positive and finite.
+    /// [`LossError::Setting`] for an offset outside `[1e-30, 1e30]`, where single precision ends.
     pub fn init(&self) -> Result<RobustLogLoss, LossError> {
-        let valid = self.offset > 0.0 && self.offset.is_finite();
-        Ok(RobustLogLoss { offset: require(valid, "robust log", "offset", self.offset, "a finite number above 0")? })
+        let valid = (1e-30..=1e30).contains(&self.offset);
+        Ok(RobustLogLoss { offset: require(valid, "robust log", "offset", self.offset, "between 1e-30 and 1e30")? })
     }
 }
 
@@ -120,8 +121,12 @@ pub struct RobustLogLoss {
 
 impl ClassificationLoss for RobustLogLoss {
     fn forward_no_reduction(&self, logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
-        let others = (logits.dims()[1] - 1) as f64;
         let offset = self.offset;
+        if let Some(mut rows) = HostRows::of(&logits, &targets) {
+            let losses = rows.map(|| (), |(), _, row, target| robust_log_of_row(row, target, offset));
+            return rows.into_losses(logits, losses);
+        }
+        let others = (logits.dims()[1] - 1) as f64;
         of_distribution(logits, targets, |p, targets| {
             let shifted = p + offset;
             let logs = shifted.clone().log();
@@ -131,6 +136,56 @@ impl ClassificationLoss for RobustLogLoss {
             let own = slopes.clone().gather(1, targets.clone()) * (-1.0 - others);
             (values, slopes.scatter(1, targets, own, IndexingUpdateOp::Add))
         })
+    }
+}
+
+/// The robust log loss of a row of scores, which becomes its gradient.
+fn robust_log_of_row(row: &mut [f32], target: usize, offset: f64) -> f32 {
+    let others = row.len() as f64 - 1.0;
+    let scale = 1.0 / softmax(row, 1.0).sum;
+    let p_own = f64::from(row[target] * scale);
+    let (logs, shares) = vectorised(Logarithms { powers: row, scale, offset: offset as f32 });
+    let (log_own, share_own) = ((p_own + offset).ln(), p_own / (p_own + offset));
+    let value = ((offset + 1.0) / offset).ln() - log_own + (f64::from(logs) - log_own) / others;
+    // The mean of the derivatives by p under p itself; dL/ds = p (dL/dp - mean).
+    let mean = (f64::from(shares) - share_own) / others - share_own;
+    for power in row.iter_mut() {
+        let p = *power * scale;
+        *power = p * (1.0 / ((p + offset as f32) * others as f32) - mean as f32);
+    }
+    row[target] = (-share_own - p_own * mean) as f32;
+    value as f32
+}
+
+/// `sum_k log(t + p_k)` and `sum_k p_k / (t + p_k)`.
+struct Logarithms<'a> {
+    powers: &'a [f32],
+    scale: f32,
+    offset: f32,
+}
+
+impl Kernel for Logarithms<'_> {
+    type Output = (f32, f32);
+
+    #[inline(always)]
+    fn run(self) -> (f32, f32) {
+        let Self { powers, scale, offset } = self;
+        let (chunks, rest) = powers.as_chunks::<LANES>();
+        let (mut logs, mut shares) = ([0.0; LANES], [0.0; LANES]);
+        for chunk in chunks {
+            for lane in 0..LANES {
+                let p = chunk[lane] * scale;
+                logs[lane] += log_of_positive(p + offset);
+                shares[lane] += p / (p + offset);
+            }
+        }
+        let (mut log_sum, mut share_sum): (f32, f32) = (logs.iter().sum(), shares.iter().sum());
+        for power in rest {
+            let p = power * scale;
+            log_sum += log_of_positive(p + offset);
+            share_sum += p / (p + offset);
+        }
+        (log_sum, share_sum)
     }
 }
 

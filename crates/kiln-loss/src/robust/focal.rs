@@ -4,6 +4,7 @@ use burn::config::Config;
 use burn::tensor::{Int, Tensor};
 
 use crate::error::require;
+use crate::quantity::Quantity;
 use crate::target_likelihood::{OfLikelihood, complement, of_likelihood, probability};
 use crate::{ClassificationLoss, LossError};
 
@@ -40,15 +41,13 @@ pub struct FocalLoss {
 }
 
 impl OfLikelihood for FocalLoss {
-    fn value(&self, nll: Tensor<2>) -> Tensor<2> {
-        complement(nll.clone()).powf_scalar(self.gamma) * nll
-    }
-
-    fn slope(&self, nll: Tensor<2>) -> Tensor<2> {
+    fn at<N: Quantity>(&self, nll: N) -> (N, N) {
         let missing = complement(nll.clone());
-        // Below gamma = 1 the power has a pole where the class is certain; the product with nll has none.
-        let power = missing.clone().clamp_min(1e-30).powf_scalar(self.gamma - 1.0);
-        missing.powf_scalar(self.gamma) + power * probability(nll.clone()) * nll * self.gamma
+        // Below gamma = 1 this power has a pole where the class is certain; its products with nll and with what is missing
+        // have none.
+        let power = missing.clone().at_least(1e-30).power(self.gamma - 1.0);
+        let weight = power.clone() * missing;
+        (weight.clone() * nll.clone(), weight + power * probability(nll.clone()) * nll * self.gamma)
     }
 }
 

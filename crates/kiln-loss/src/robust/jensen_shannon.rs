@@ -4,6 +4,7 @@ use burn::config::Config;
 use burn::tensor::{Int, Tensor};
 
 use crate::error::require;
+use crate::quantity::Quantity;
 use crate::target_likelihood::{OfLikelihood, complement, of_likelihood, probability};
 use crate::{ClassificationLoss, LossError};
 
@@ -42,7 +43,7 @@ pub struct JensenShannonLoss {
 
 impl JensenShannonLoss {
     /// `log m_y` and `log(1 - w)`.
-    fn logarithms(&self, nll: Tensor<2>) -> (Tensor<2>, f64) {
+    fn logarithms<N: Quantity>(&self, nll: N) -> (N, f64) {
         let rest = 1.0 - self.weight;
         // m_y = 1 - (1 - w) (1 - p_y), which is 1 to rounding where the class is certain.
         ((complement(nll) * -rest).log1p(), rest.ln())
@@ -50,18 +51,13 @@ impl JensenShannonLoss {
 }
 
 impl OfLikelihood for JensenShannonLoss {
-    fn value(&self, nll: Tensor<2>) -> Tensor<2> {
+    fn at<N: Quantity>(&self, nll: N) -> (N, N) {
         let rest = 1.0 - self.weight;
         let (log_mixture, log_rest) = self.logarithms(nll.clone());
         let target = log_mixture.clone() * -self.weight;
-        let own = probability(nll.clone()) * (-nll.clone() - log_mixture);
-        let prediction = (own - complement(nll) * log_rest) * rest;
-        (target + prediction) / (-rest * log_rest)
-    }
-
-    fn slope(&self, nll: Tensor<2>) -> Tensor<2> {
-        let (log_mixture, log_rest) = self.logarithms(nll.clone());
-        probability(nll.clone()) * (-nll - log_mixture + log_rest) / log_rest
+        let (p, log_ratio) = (probability(nll.clone()), -nll.clone() - log_mixture);
+        let prediction = (p.clone() * log_ratio.clone() - complement(nll) * log_rest) * rest;
+        ((target + prediction) / (-rest * log_rest), p * (log_ratio + log_rest) / log_rest)
     }
 }
 

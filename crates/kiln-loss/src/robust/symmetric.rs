@@ -4,6 +4,7 @@ use burn::config::Config;
 use burn::tensor::{Int, Tensor};
 
 use crate::error::require;
+use crate::quantity::Quantity;
 use crate::target_likelihood::{OfLikelihood, complement, of_likelihood, probability};
 use crate::{ClassificationLoss, LossError};
 
@@ -48,12 +49,10 @@ pub struct SymmetricCrossEntropyLoss {
 }
 
 impl OfLikelihood for SymmetricCrossEntropyLoss {
-    fn value(&self, nll: Tensor<2>) -> Tensor<2> {
-        complement(nll.clone()) * (self.balance * self.log_zero) + nll * (1.0 - self.balance)
-    }
-
-    fn slope(&self, nll: Tensor<2>) -> Tensor<2> {
-        probability(nll) * (self.balance * self.log_zero) + (1.0 - self.balance)
+    fn at<N: Quantity>(&self, nll: N) -> (N, N) {
+        let (reverse, plain) = (self.balance * self.log_zero, 1.0 - self.balance);
+        let value = complement(nll.clone()) * reverse + nll.clone() * plain;
+        (value, probability(nll) * reverse + plain)
     }
 }
 
@@ -98,12 +97,8 @@ pub struct ReverseCrossEntropyLoss {
 }
 
 impl OfLikelihood for ReverseCrossEntropyLoss {
-    fn value(&self, nll: Tensor<2>) -> Tensor<2> {
-        complement(nll) * self.log_zero
-    }
-
-    fn slope(&self, nll: Tensor<2>) -> Tensor<2> {
-        probability(nll) * self.log_zero
+    fn at<N: Quantity>(&self, nll: N) -> (N, N) {
+        (complement(nll.clone()) * self.log_zero, probability(nll) * self.log_zero)
     }
 }
 

@@ -86,7 +86,11 @@ fn losses_have_their_limits() {
         assert_near(value(&symmetric(1.0), scores, class), 4.0 * mae, 1e-12);
         let divergence = |weight| JensenShannonLossConfig::new().with_weight(weight).init().unwrap();
         assert_near(value(&divergence(1e-7), scores, class), cross_entropy, 1e-5);
-        assert_near(value(&divergence(1.0 - 1e-12), scores, class), mae, 0.04);
+        // At w = 1 - r the loss is 1 - p + (-(1 - r) log1p(-r (1 - p)) + r p (log p - log1p(-r (1 - p)))) / (-r log r).
+        let (r, p) = (1e-12_f64, 1.0 - mae);
+        let log_mixture = (-r * mae).ln_1p();
+        let expected = mae + (-(1.0 - r) * log_mixture + r * p * (p.ln() - log_mixture)) / (-r * r.ln());
+        assert_near(value(&divergence(1.0 - r), scores, class), expected, 1e-4);
         let unhinged = AsymmetricUnhingedLossConfig::new().with_q(1.0).init().unwrap();
         assert_near(value(&unhinged, scores, class), mae, 1e-12);
         let uncapped = CappedGceLossConfig::new().with_kappa(0.0).init().unwrap();
@@ -122,8 +126,11 @@ fn truncation_follows_the_rows() {
     assert!((loss.kept() - 2.0 / 3.0).abs() < 1e-12);
     // What is remembered can be carried to another loss of the same settings.
     let again = TruncatedGceLossConfig::new().with_start(1).with_every(2).init().unwrap();
-    again.remember(loss.memory().unwrap());
+    again.remember(loss.memory().unwrap()).unwrap();
     assert_eq!((again.kept(), again.memory()), (loss.kept(), loss.memory()));
+    for wrong in [vec![], vec![1.0, 0.5], vec![0.5], vec![1.0, 2.0, 1.0], vec![1.0, 0.5, 0.3], vec![f32::NAN]] {
+        assert!(matches!(again.remember(wrong.clone()), Err(LossError::Memory { .. })), "{wrong:?}");
+    }
     // Nothing is decided in epoch 3; in epoch 4 row 1 comes back, because its label was right in epoch 3.
     assert_eq!(step(&[1], &[0], 3), [0.0]);
     assert!(step(&[1], &[0], 4)[0] > 0.0);

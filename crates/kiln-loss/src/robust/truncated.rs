@@ -6,6 +6,7 @@ use burn::config::Config;
 use burn::tensor::{Int, Tensor, TensorData};
 
 use crate::error::require;
+use crate::quantity::Quantity;
 use crate::target_likelihood::{OfLikelihood, of_likelihood, probability};
 use crate::{ClassificationLoss, LossError, TrainingMoment};
 
@@ -50,13 +51,10 @@ pub struct CappedGceLoss {
 }
 
 impl OfLikelihood for CappedGceLoss {
-    fn value(&self, nll: Tensor<2>) -> Tensor<2> {
-        generalised(nll, self.q).clamp_max((1.0 - self.kappa.powf(self.q)) / self.q)
-    }
-
-    fn slope(&self, nll: Tensor<2>) -> Tensor<2> {
-        let given_up = probability(nll.clone()).lower_equal_scalar(self.kappa);
-        (nll * -self.q).exp().mask_fill(given_up, 0.0)
+    fn at<N: Quantity>(&self, nll: N) -> (N, N) {
+        let value = generalised(nll.clone(), self.q).at_most((1.0 - self.kappa.powf(self.q)) / self.q);
+        let believed = (probability(nll.clone()) - self.kappa).step();
+        (value, (nll * -self.q).exp() * believed)
     }
 }
 
@@ -67,10 +65,12 @@ impl ClassificationLoss for CappedGceLoss {
 }
 
 /// `(1 - p_y^q) / q`, exact near zero.
-fn generalised(nll: Tensor<2>, q: f64) -> Tensor<2> {
+fn generalised<N: Quantity>(nll: N, q: f64) -> N {
     let exponent = nll * q;
-    (exponent.clone() * 0.5).tanh() * ((-exponent).exp() + 1.0) / q
+    (exponent.clone() * 0.5_f64).tanh() * ((-exponent).exp() + 1.0_f64) / q
 }
+
+const TRUNCATED: &str = "truncated gce";
 
 /// Configuration of [`TruncatedGceLoss`].
 #[derive(Config, Debug)]
@@ -95,9 +95,8 @@ impl TruncatedGceLossConfig {
     /// # Errors
     /// [`LossError::Setting`] for a `q` outside `(0, 1]`, a `kappa` outside `[0, 1)`, or an `every` of 0.
     pub fn init(&self) -> Result<TruncatedGceLoss, LossError> {
-        const NAME: &str = "truncated gce";
-        let (q, kappa) = checked(NAME, self.q, self.kappa)?;
-        require(self.every >= 1, NAME, "every", self.every as f64, "at least 1")?;
+        let (q, kappa) = checked(TRUNCATED, self.q, self.kappa)?;
+        require(self.every >= 1, TRUNCATED, "every", self.every as f64, "at least 1")?;
         let whole = Gce(q);
         Ok(TruncatedGceLoss { whole, kappa, start: self.start, every: self.every, memory: Mutex::default() })
     }
@@ -191,12 +190,23 @@ impl ClassificationLoss for TruncatedGceLoss {
         Some([memory.decided_in as f32].into_iter().chain(memory.latest.iter().copied()).chain(kept).collect())
     }
 
-    fn remember(&self, memory: Vec<f32>) {
-        let Some((decided_in, rows)) = memory.split_first() else { return };
+    fn remember(&self, memory: Vec<f32>) -> Result<(), LossError> {
+        let wrong = |reason: String| LossError::Memory { loss: TRUNCATED, reason };
+        let Some((decided_in, rows)) = memory.split_first() else { return Err(wrong("it is empty".into())) };
+        if rows.len() % 2 == 1 || !(*decided_in >= 0.0 && decided_in.fract() == 0.0) {
+            return Err(wrong(format!("{} numbers after the epoch {decided_in}", rows.len())));
+        }
         let (latest, kept) = rows.split_at(rows.len() / 2);
-        let kept = kept.iter().map(|kept| *kept > 0.5).collect();
+        if let Some(row) = latest.iter().position(|probability| !(0.0..=1.0).contains(probability)) {
+            return Err(wrong(format!("the probability of row {row} is {}", latest[row])));
+        }
+        if let Some(row) = kept.iter().position(|kept| *kept != 0.0 && *kept != 1.0) {
+            return Err(wrong(format!("row {row} is kept to {}, neither 0 nor 1", kept[row])));
+        }
+        let kept = kept.iter().map(|kept| *kept == 1.0).collect();
         let memory = Memory { latest: latest.to_vec(), kept, decided_in: *decided_in as usize };
         *self.memory.lock().unwrap_or_else(PoisonError::into_inner) = memory;
+        Ok(())
     }
 }
 
@@ -205,11 +215,7 @@ impl ClassificationLoss for TruncatedGceLoss {
 struct Gce(f64);
 
 impl OfLikelihood for Gce {
-    fn value(&self, nll: Tensor<2>) -> Tensor<2> {
-        generalised(nll, self.0)
-    }
-
-    fn slope(&self, nll: Tensor<2>) -> Tensor<2> {
-        (nll * -self.0).exp()
+    fn at<N: Quantity>(&self, nll: N) -> (N, N) {
+        (generalised(nll.clone(), self.0), (nll * -self.0).exp())
     }
 }

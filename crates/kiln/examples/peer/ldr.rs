@@ -1,9 +1,14 @@
 //! Label-distributionally robust losses and some of their baselines, forward and backward: what `peers/loss/ldr.py` does.
 
 use burn::tensor::{DType, Device, Distribution, Int, Tensor, TensorData};
+use kiln::loss::comp_sum::CompSumLoss;
 use kiln::loss::ldr::{AldrKlConfig, AldrMode, LdrKlConfig, LdrTopKConfig};
 use kiln::loss::margin::WestonWatkinsLossConfig;
-use kiln::loss::robust::{FocalLossConfig, RobustLogLossConfig};
+use kiln::loss::robust::{
+    AsymmetricCrossEntropyLossConfig, AsymmetricUnhingedLossConfig, BrierLossConfig, FocalLossConfig,
+    JensenShannonLossConfig, NormalizedCrossEntropyLossConfig, ReverseCrossEntropyLossConfig, RobustLogLossConfig,
+    SymmetricCrossEntropyLossConfig,
+};
 use kiln::loss::{ClassificationLoss, CrossEntropyLossConfig, TrainingMoment};
 use serde_json::{Map, Value, json};
 
@@ -45,6 +50,18 @@ fn loss(name: &str) -> Outcome<Box<dyn ClassificationLoss>> {
         "ldr-k" => Box::new(LdrTopKConfig::new(setting.parse().unwrap_or(5)).init()?),
         "aldr" => Box::new(AldrKlConfig::new().init()?),
         "aldr-exact" => Box::new(AldrKlConfig::new().with_mode(AldrMode::Exact).init()?),
+        "aldr-joint" => Box::new(AldrKlConfig::new().with_mode(AldrMode::Joint).init()?),
+        "aldr-l1" => Box::new(AldrKlConfig::paper().init()?),
+        "ldr-k-kl" => Box::new(LdrTopKConfig::new(setting.parse()?).with_lambda(0.5).init()?),
+        "ldr-kl-softplus" => Box::new(LdrKlConfig::paper().init()?),
+        "sce" => Box::new(SymmetricCrossEntropyLossConfig::new().with_balance(setting.parse()?).init()?),
+        "gce" => Box::new(CompSumLoss::generalized_cross_entropy(setting.parse()?)?),
+        "rce" => Box::new(ReverseCrossEntropyLossConfig::new().init()?),
+        "aul" => Box::new(AsymmetricUnhingedLossConfig::new().init()?),
+        "agce" => Box::new(AsymmetricCrossEntropyLossConfig::new().init()?),
+        "js" => Box::new(JensenShannonLossConfig::new().with_weight(setting.parse()?).init()?),
+        "nce" => Box::new(NormalizedCrossEntropyLossConfig::new().init()?),
+        "mse" => Box::new(BrierLossConfig::new().init()?),
         "focal" => Box::new(FocalLossConfig::new().init()?),
         "weston-watkins" => Box::new(WestonWatkinsLossConfig::new().init()?),
         "robust-log" => Box::new(RobustLogLossConfig::new().init()?),
@@ -70,6 +87,20 @@ fn values() -> Outcome<Value> {
         "focal 2",
         "weston-watkins 1",
         "robust-log 1",
+        "ldr-k-kl 2",
+        "ldr-kl-softplus 1.0",
+        "aldr 1.0",
+        "aldr-joint 1.0",
+        "aldr-exact 1.0",
+        "aldr-l1 1.0",
+        "sce 0.5",
+        "gce 0.7",
+        "rce",
+        "aul",
+        "agce",
+        "js 0.5",
+        "nce",
+        "mse",
     ];
     let inputs = [
         ("worked", vec![2.0, 1.0, 0.5, -1.0], [1, 4], vec![1_i64]),
@@ -82,7 +113,9 @@ fn values() -> Outcome<Value> {
             let logits = TensorData::new(logits.clone(), *shape);
             let logits = Tensor::<2>::from_data(logits, (&device, DType::F64)).require_grad();
             let targets = Tensor::<1, Int>::from_data(targets.as_slice(), &device);
-            let losses = loss(label)?.forward_no_reduction(logits.clone(), targets);
+            let rows: Vec<usize> = (0..shape[0]).collect();
+            let moment = TrainingMoment { step: 0, epoch: 1, rows: &rows };
+            let losses = loss(label)?.losses_in_training(logits.clone(), targets, &moment);
             let gradients = logits.grad(&losses.clone().sum().backward()).ok_or("no gradient")?;
             let gradients = numbers(gradients)?;
             let rows: Vec<&[f64]> = gradients.chunks(shape[1]).collect();

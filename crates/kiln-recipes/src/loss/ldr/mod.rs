@@ -1,10 +1,13 @@
 //! Label-distributionally robust losses: fifteen losses under seven kinds of label noise, the temperatures that the adaptive
 //! one learns, and which losses order the classes right.
 
+mod choice;
+mod comparison;
 mod contenders;
 mod noise;
 mod ranking;
 mod ranks;
+mod sets;
 mod settings;
 mod temperatures;
 mod theory;
@@ -12,6 +15,7 @@ mod training;
 
 use kiln_lab::{LabError, MethodCard, Recipe, Run, Scale, Verdict};
 
+use settings::RankingSettings;
 pub use settings::Settings;
 
 /// The label-distributionally robust losses against thirteen others, on small real sets with noise of a known kind.
@@ -38,7 +42,8 @@ const CARD: MethodCard = MethodCard {
 };
 
 /// Names of the parts.
-const RANKING: &str = "ranking";
+const TABLES: &str = "tables";
+const IMAGES: &str = "images";
 const TEMPERATURES: &str = "temperatures";
 const THEORY: &str = "theory";
 
@@ -50,7 +55,7 @@ impl Recipe for LdrRecipe {
     }
 
     fn parts(&self) -> &'static [&'static str] {
-        &[RANKING, TEMPERATURES, THEORY]
+        &[TABLES, IMAGES, TEMPERATURES, THEORY]
     }
 
     fn settings(&self, scale: Scale) -> Settings {
@@ -65,9 +70,10 @@ impl Recipe for LdrRecipe {
         }
     }
 
-    fn findings(&self, _settings: &Settings) -> Vec<String> {
-        let mut ids = ranking::finding_ids();
-        ids.extend(temperatures::finding_ids());
+    fn findings(&self, settings: &Settings) -> Vec<String> {
+        let comparisons = comparisons(settings).into_iter().filter(|(_, own)| !own.datasets.is_empty());
+        let mut ids: Vec<String> = comparisons.flat_map(|(part, _)| comparison::finding_ids(part)).collect();
+        ids.extend(settings.temperatures.datasets.iter().flat_map(|dataset| temperatures::finding_ids(dataset)));
         ids.extend(theory::finding_ids());
         ids
     }
@@ -75,8 +81,10 @@ impl Recipe for LdrRecipe {
     fn run(&self, settings: &Settings, run: &mut Run) -> Result<Verdict, LabError> {
         settings.check()?;
         let mut verdict = Verdict::new();
-        if run.wants(RANKING) {
-            verdict = verdict.with(ranking::run(settings, run)?);
+        for (part, own) in comparisons(settings) {
+            if run.wants(part) && !own.datasets.is_empty() {
+                verdict = verdict.with(ranking::run(part, settings, own, run)?);
+            }
         }
         if run.wants(TEMPERATURES) {
             verdict = verdict.with(temperatures::run(settings, run)?);
@@ -86,4 +94,9 @@ impl Recipe for LdrRecipe {
         }
         Ok(verdict)
     }
+}
+
+/// The parts that compare all losses, with their settings.
+fn comparisons(settings: &Settings) -> [(&'static str, &RankingSettings); 2] {
+    [(TABLES, &settings.tables), (IMAGES, &settings.images)]
 }

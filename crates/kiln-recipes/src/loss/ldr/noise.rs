@@ -1,85 +1,129 @@
 //! The kinds of label noise of the paper.
 
-use kiln_data::label_noise::{Noisy, cyclic, pairs, uniform};
-use kiln_data::{ArrayDataset, Splits};
+use kiln_data::{LabelNoise, Splits};
 use kiln_lab::LabError;
 
-/// Letters that are taken for each other: B D, C G, E F, H N, I L, K X, M W, O Q, P R, U V.
-const LETTERS: [(u32, u32); 10] =
-    [(1, 3), (2, 6), (4, 5), (7, 13), (8, 11), (10, 23), (12, 22), (14, 16), (15, 17), (20, 21)];
-/// Neighbouring vowels; the eleventh has no partner.
-const VOWELS: [(u32, u32); 5] = [(0, 1), (2, 3), (4, 5), (6, 7), (8, 9)];
-
-/// Seeds of the noise on the validation rows lie so far from those on the training rows.
-const VALIDATION: u64 = 1 << 32;
+/// Letters that are taken for each other.
+const LETTERS: [(&str, &str); 10] = [
+    ("B", "D"),
+    ("C", "G"),
+    ("E", "F"),
+    ("H", "N"),
+    ("I", "L"),
+    ("K", "X"),
+    ("M", "W"),
+    ("O", "Q"),
+    ("P", "R"),
+    ("U", "V"),
+];
+/// Neighbours in the order of the vowel set's authors; `hed`, the eleventh, has no partner.
+const VOWELS: [(&str, &str); 5] = [("hid", "hId"), ("hEd", "hAd"), ("hYd", "had"), ("hOd", "hod"), ("hUd", "hud")];
 
 /// Noise named `clean`, `uniform:RATE` or `class:RATE`, on the training and validation rows; which training rows it has
 /// changed.
 pub(super) fn corrupted(splits: &Splits, noise: &str, seed: u64) -> Result<(Splits, Vec<bool>), LabError> {
-    let (train, flipped) = noisy(&splits.name, &splits.train, noise, seed)?;
-    let (validation, _) = noisy(&splits.name, &splits.validation, noise, seed + VALIDATION)?;
-    Ok((Splits { train, validation, ..splits.clone() }, flipped))
+    let noisy = match kind(noise)? {
+        Kind::Clean => splits.clone(),
+        Kind::Uniform(rate) => LabelNoise::Uniform(rate).corrupt_splits(splits.clone(), seed)?,
+        Kind::Class(rate) => class_noise(&splits.name, rate).corrupt_splits(splits.clone(), seed)?,
+    };
+    let flipped = (0..splits.train.len()).map(|row| splits.train.label(row) != noisy.train.label(row));
+    let flipped = flipped.collect();
+    Ok((noisy, flipped))
 }
 
-fn noisy(set: &str, data: &ArrayDataset, noise: &str, seed: u64) -> Result<(ArrayDataset, Vec<bool>), LabError> {
-    if noise == "clean" {
-        return Ok((data.clone(), vec![false; data.len()]));
-    }
-    let (kind, rate) = kind_and_rate(noise)?;
-    let labels: Vec<u32> = data.labels().into_iter().map(|label| label as u32).collect();
-    let classes = data.num_classes();
-    let both_ways = |table: &[(u32, u32)]| -> Vec<(u32, u32)> {
-        table.iter().flat_map(|&(one, other)| [(one, other), (other, one)]).collect()
+/// Classes that look alike where the paper names them, elsewhere the next class.
+fn class_noise(set: &str, rate: f64) -> LabelNoise {
+    let named: &[(&str, &str)] = match set {
+        "letter" => &LETTERS,
+        "vowel" => &VOWELS,
+        _ => return LabelNoise::Pair(rate),
     };
-    let Noisy { labels, flipped } = match (kind, set, classes) {
-        (Kind::Uniform, ..) => uniform(&labels, classes, rate, seed)?,
-        (Kind::Class, "letter", 26) => pairs(&labels, classes, &both_ways(&LETTERS), rate, seed)?,
-        (Kind::Class, "vowel", 11) => pairs(&labels, classes, &both_ways(&VOWELS), rate, seed)?,
-        (Kind::Class, ..) => cyclic(&labels, classes, rate, seed)?,
-    };
-    Ok((data.with_labels(labels)?, flipped))
+    let both_ways = named.iter().flat_map(|&(one, other)| [(one, other), (other, one)]);
+    let pairs = both_ways.map(|(from, to)| (from.to_string(), to.to_string())).collect();
+    LabelNoise::Asymmetric { rate, pairs }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Kind {
-    Uniform,
-    Class,
+    Clean,
+    Uniform(f64),
+    Class(f64),
 }
 
-/// What `uniform:0.3` says; nothing for `clean` is asked here.
-fn kind_and_rate(noise: &str) -> Result<(Kind, f64), LabError> {
+fn kind(noise: &str) -> Result<Kind, LabError> {
     let refused = || LabError::setting("noises", noise, "clean, uniform:RATE or class:RATE with a rate in [0, 1]");
+    if noise == "clean" {
+        return Ok(Kind::Clean);
+    }
     let (kind, rate) = noise.split_once(':').ok_or_else(refused)?;
-    let kind = match kind {
-        "uniform" => Kind::Uniform,
-        "class" => Kind::Class,
-        _ => return Err(refused()),
-    };
     let rate: f64 = rate.parse().ok().filter(|rate| (0.0..=1.0).contains(rate)).ok_or_else(refused)?;
-    Ok((kind, rate))
+    match kind {
+        "uniform" => Ok(Kind::Uniform(rate)),
+        "class" => Ok(Kind::Class(rate)),
+        _ => Err(refused()),
+    }
 }
 
 /// That a name says what noise is meant.
 pub(super) fn check(noise: &str) -> Result<(), LabError> {
-    if noise == "clean" { Ok(()) } else { kind_and_rate(noise).map(drop) }
+    kind(noise).map(drop)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kiln_data::Targets;
+    use kiln_data::{DataDir, OpenOptions, open};
+
+    /// Which class every class is taken for when all labels of the set are corrupted.
+    fn taken_for(set: &str, noise: &str) -> Vec<(String, String)> {
+        let splits = open(set, &DataDir::find(None), &OpenOptions::default()).unwrap();
+        let (noisy, flipped) = corrupted(&splits, noise, 1).unwrap();
+        let names = splits.train.class_names();
+        let name = |class: usize| names[class].clone();
+        let mut pairs: Vec<(String, String)> =
+            (0..splits.train.len()).map(|row| (name(splits.train.label(row)), name(noisy.train.label(row)))).collect();
+        assert!(pairs.iter().zip(flipped).all(|((from, to), flipped)| (from != to) == flipped));
+        pairs.sort();
+        pairs.dedup();
+        pairs
+    }
+
+    fn pairs(text: &str) -> Vec<(String, String)> {
+        let mut pairs: Vec<(String, String)> = text
+            .split(' ')
+            .map(|pair| pair.split_once('>').map(|(from, to)| (from.to_string(), to.to_string())).unwrap())
+            .collect();
+        pairs.sort();
+        pairs
+    }
+
+    #[test]
+    fn vowels_are_taken_for_their_neighbours_by_name() {
+        let expected = "hid>hId hId>hid hEd>hAd hAd>hEd hYd>had had>hYd hOd>hod hod>hOd hUd>hud hud>hUd hed>hed";
+        assert_eq!(taken_for("vowel", "class:1"), pairs(expected));
+    }
 
     #[test]
     fn letters_are_taken_for_those_that_look_alike() {
-        let names: Vec<String> = ('A'..='Z').map(String::from).collect();
-        let data =
-            ArrayDataset::new(vec![0.0; 26], vec![1], Targets::Classes { labels: (0..26).collect(), names }).unwrap();
-        let (after, flipped) = noisy("letter", &data, "class:1", 1).unwrap();
-        let word: String = after.labels().into_iter().map(|label| char::from(b'A' + label as u8)).collect();
-        assert_eq!(word, "ADGBFECNLJXIWHQROPSTVUMKYZ");
-        assert_eq!(flipped.iter().filter(|flipped| **flipped).count(), 20);
-        let (after, _) = noisy("digits", &data, "class:1", 1).unwrap();
-        assert_eq!(after.labels()[..3], [1, 2, 3]);
+        let found = taken_for("letter", "class:1");
+        let expected = "A>A B>D C>G D>B E>F F>E G>C H>N I>L J>J K>X L>I M>W N>H O>Q P>R Q>O R>P S>S T>T U>V V>U W>M \
+                        X>K Y>Y Z>Z";
+        assert_eq!(found, pairs(expected));
+    }
+
+    #[test]
+    fn other_classes_are_taken_for_the_next_one() {
+        assert_eq!(taken_for("digits", "class:1"), pairs("0>1 1>2 2>3 3>4 4>5 5>6 6>7 7>8 8>9 9>0"));
+        assert!(taken_for("digits", "clean").iter().all(|(from, to)| from == to));
+    }
+
+    #[test]
+    fn a_set_that_only_has_the_name_is_refused() {
+        let mut splits = open("digits", &DataDir::find(None), &OpenOptions::default()).unwrap();
+        splits.name = "vowel".into();
+        let error = corrupted(&splits, "class:0.3", 1).unwrap_err().to_string();
+        assert!(error.contains("hid") && error.contains("no class"), "{error}");
     }
 
     #[test]

@@ -9,14 +9,12 @@ use super::noise;
 /// Settings of [`super::LdrRecipe`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Settings {
-    /// Data sets.
-    pub datasets: Vec<String>,
+    /// The comparison on tables.
+    pub tables: RankingSettings,
+    /// The comparison on pictures.
+    pub images: RankingSettings,
     /// Kinds of noise: `clean`, `uniform:RATE`, `class:RATE`.
     pub noises: Vec<String>,
-    /// Learning rates to choose from, for each loss on the noisy validation split.
-    pub rates: Vec<f64>,
-    /// Seeds, of all, on which rate and settings are chosen.
-    pub tuning_seeds: usize,
     /// Widths of the hidden layers.
     pub hidden: Vec<usize>,
     /// Passes over the training split; the rate falls to a tenth after each third.
@@ -29,17 +27,32 @@ pub struct Settings {
     pub max_train: usize,
     /// At most this many test rows of each set.
     pub max_test: usize,
+    /// Fraction of the rows beside the test rows that settings are chosen on, with noisy labels.
+    pub validation: f64,
     /// The part on the learnt temperatures.
     pub temperatures: TemperatureSettings,
     /// The losses with their settings to choose from.
     pub contenders: Vec<Contender>,
 }
 
+/// Settings of one of the comparisons.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RankingSettings {
+    /// Data sets.
+    pub datasets: Vec<String>,
+    /// Learning rates to choose from, for each loss on the noisy validation split.
+    pub rates: Vec<f64>,
+    /// How many of the run's seeds are used.
+    pub seeds: usize,
+    /// On how many of these rate and settings are chosen; noise, weights and order are drawn anew for each.
+    pub tuning_seeds: usize,
+}
+
 /// Settings of the part on the learnt temperatures.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct TemperatureSettings {
-    /// Data set.
-    pub dataset: String,
+    /// Data sets.
+    pub datasets: Vec<String>,
     /// Kind of noise.
     pub noise: String,
     /// Largest temperature.
@@ -66,8 +79,10 @@ impl Settings {
                 return Err(LabError::setting("contenders", "", format!("a list with {needed}, which is compared")));
             }
         }
-        if self.rates.is_empty() || self.tuning_seeds == 0 {
-            return Err(LabError::setting("rates", "[]", "at least one learning rate and one tuning seed"));
+        self.tables.check("tables")?;
+        self.images.check("images")?;
+        if !(self.validation > 0.0 && self.validation < 1.0) {
+            return Err(LabError::setting("validation", self.validation, "a fraction above 0 and below 1"));
         }
         self.contenders.iter().try_for_each(Contender::check)
     }
@@ -76,18 +91,28 @@ impl Settings {
         let epochs = 30;
         let noises = ["clean", "uniform:0.3", "uniform:0.6", "uniform:0.9", "class:0.1", "class:0.3", "class:0.5"];
         Self {
-            datasets: ["digits", "letter", "vowel", "satellite_landsat"].map(String::from).to_vec(),
+            tables: RankingSettings {
+                datasets: ["digits", "letter", "vowel", "satellite_landsat"].map(String::from).to_vec(),
+                rates: vec![0.01, 0.03, 0.1, 0.3],
+                seeds: 5,
+                tuning_seeds: 3,
+            },
+            images: RankingSettings {
+                datasets: ["fashion-mnist", "mnist"].map(String::from).to_vec(),
+                rates: vec![0.03, 0.1, 0.3],
+                seeds: 3,
+                tuning_seeds: 1,
+            },
             noises: noises.map(String::from).to_vec(),
-            rates: vec![0.01, 0.03, 0.1, 0.3],
-            tuning_seeds: 1,
             hidden: vec![128],
             epochs,
             batch_size: 64,
             weight_decay: 1e-3,
             max_train: 1200,
             max_test: 1500,
+            validation: 0.25,
             temperatures: TemperatureSettings {
-                dataset: "digits".into(),
+                datasets: ["digits", "fashion-mnist"].map(String::from).to_vec(),
                 noise: "uniform:0.3".into(),
                 lambda0: 1.0,
                 rate: 0.1,
@@ -98,29 +123,58 @@ impl Settings {
 
     fn quick() -> Self {
         let full = Self::full();
+        let mut contenders = contenders::few(full.epochs);
+        contenders.iter_mut().for_each(|contender| contender.further_rates.clear());
+        let rates = vec![0.03, 0.1];
         Self {
-            datasets: vec!["digits".into()],
+            tables: RankingSettings {
+                datasets: vec!["digits".into()],
+                rates: rates.clone(),
+                seeds: 2,
+                tuning_seeds: 1,
+            },
+            images: RankingSettings { datasets: Vec::new(), rates, seeds: 2, tuning_seeds: 1 },
             noises: ["clean", "uniform:0.6", "class:0.3"].map(String::from).to_vec(),
-            rates: vec![0.03, 0.1],
-            contenders: contenders::few(full.epochs),
+            temperatures: TemperatureSettings { datasets: vec!["digits".into()], ..full.temperatures },
+            contenders,
             ..full
         }
     }
 
     fn smoke() -> Self {
-        let quick = Self::quick();
+        let mut quick = Self::quick();
         let epochs = 4;
-        let mut contenders = contenders::few(epochs);
-        contenders.iter_mut().for_each(|contender| contender.losses.truncate(1));
+        quick.contenders = contenders::few(epochs);
+        for contender in &mut quick.contenders {
+            contender.losses.truncate(1);
+            contender.further_rates.clear();
+        }
+        quick.tables.rates = vec![0.1];
         Self {
             noises: ["clean", "uniform:0.6"].map(String::from).to_vec(),
-            rates: vec![0.1],
             hidden: vec![32],
             epochs,
             max_train: 400,
             max_test: 200,
-            contenders,
             ..quick
         }
+    }
+}
+
+impl RankingSettings {
+    fn check(&self, part: &str) -> Result<(), LabError> {
+        let key = |name: &str| format!("{part}.{name}");
+        if self.rates.is_empty() {
+            return Err(LabError::setting(&key("rates"), "[]", "at least one learning rate"));
+        }
+        if let Some(rate) = self.rates.iter().find(|rate| !(rate.is_finite() && **rate > 0.0)) {
+            return Err(LabError::setting(&key("rates"), rate, "learning rates above 0"));
+        }
+        for (name, value) in [("seeds", self.seeds), ("tuning_seeds", self.tuning_seeds)] {
+            if value == 0 {
+                return Err(LabError::setting(&key(name), value, "at least 1"));
+            }
+        }
+        Ok(())
     }
 }

@@ -10,7 +10,7 @@ use kiln_nn::{Network, NetworkConfig};
 
 use super::Settings;
 
-/// Trains on `splits.train`; nothing where the training diverged.
+/// Trains on `splits.train`; nothing where the training diverged, be it with its last step.
 pub(super) fn train(
     settings: &Settings,
     splits: &Splits,
@@ -30,7 +30,10 @@ pub(super) fn train(
         seed,
     };
     match fit(network, &splits.train, None, objective, optimizer(settings.weight_decay), &course, context) {
-        Ok(Fit { network, .. }) => Ok(Some(network)),
+        Ok(Fit { network, .. }) => {
+            let logits = predict_logits(&network, &splits.train, &context.device()).into_data();
+            Ok(logits.iter::<f32>().all(f32::is_finite).then_some(network))
+        }
         Err(LabError::Diverged { .. }) => Ok(None),
         Err(error) => Err(error),
     }
@@ -46,14 +49,39 @@ fn optimizer(weight_decay: f64) -> ModuleOptimizer {
 
 /// Fractions of the rows whose class is among the `1, 2, ..., most` largest logits.
 pub(super) fn top_accuracies(network: &Network, data: &ArrayDataset, most: usize, device: &Device) -> Vec<f64> {
-    let classes = data.num_classes();
     let logits: Vec<f32> = predict_logits(network, data, device).into_data().iter::<f32>().collect();
+    hits(&logits, &data.labels(), most)
+}
+
+/// Fractions of the rows of logits in which the label is among the `1, 2, ..., most` largest ones.
+fn hits(logits: &[f32], labels: &[usize], most: usize) -> Vec<f64> {
     let mut hits = vec![0_usize; most];
-    for (row, logits) in logits.chunks(classes).enumerate() {
-        let own = logits[data.label(row)];
-        // A class that ties with the target counts as above it, so that a constant network has no luck.
-        let above = logits.iter().filter(|logit| **logit >= own).count().saturating_sub(1);
+    for (logits, &label) in logits.chunks(logits.len() / labels.len()).zip(labels) {
+        let own = logits[label];
+        // A class that ties with the target counts as above it, so that a constant network has no luck; so does one where
+        // a logit is not a number.
+        let is_above = |&(class, logit): &(usize, &f32)| class != label && (*logit >= own || logit.is_nan());
+        let above = if own.is_nan() { logits.len() } else { logits.iter().enumerate().filter(is_above).count() };
         hits.iter_mut().skip(above).for_each(|hits| *hits += 1);
     }
-    hits.into_iter().map(|hits| hits as f64 / data.len() as f64).collect()
+    hits.into_iter().map(|hits| hits as f64 / labels.len() as f64).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_label_has_to_be_above_all_others() {
+        let logits = [3.0, 1.0, 2.0, 0.5, 0.5, 0.0];
+        assert_eq!(hits(&logits, &[0, 0], 3), [0.5, 1.0, 1.0]);
+        assert_eq!(hits(&logits, &[1, 2], 3), [0.0, 0.0, 1.0]);
+    }
+
+    #[test]
+    fn a_network_of_no_numbers_has_no_hits() {
+        assert_eq!(hits(&[f32::NAN; 6], &[0, 2], 3), [0.0; 3]);
+        assert_eq!(hits(&[f32::NAN, 1.0, 0.0], &[1], 3), [0.0, 1.0, 1.0]);
+        assert_eq!(hits(&[f32::INFINITY; 3], &[1], 3), [0.0, 0.0, 1.0]);
+    }
 }

@@ -1,0 +1,84 @@
+//! Losses of single precision on the processor, row by row.
+//!
+//! A loss on logits is a short function of each row. As Burn's operations it passes over the whole batch a dozen times; here
+//! a row is read, turned into its gradient where it stands, and not touched again. Other precisions and other devices
+//! are left to the operations. The results do not depend on the number of threads, because no row depends on another.
+
+mod softmax;
+#[cfg(test)]
+mod tests;
+mod vector;
+
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+use kiln_autodiff::custom_gradient;
+use rayon::prelude::*;
+
+pub(crate) use softmax::{entropy, softmax};
+pub(crate) use vector::{Kernel, LANES, double_exp_of_negative, exp_of_negative, log_of_positive, vectorised};
+
+/// Scores that are not worth a second thread.
+const SCORES_A_TASK: usize = 4096;
+
+/// The logits of a batch on the host, row by row to be overwritten by the gradient.
+pub(crate) struct HostRows {
+    /// Of single precision.
+    scores: TensorData,
+    targets: Vec<usize>,
+    classes: usize,
+}
+
+impl HostRows {
+    /// A copy of logits of single precision on the processor; nothing for others.
+    ///
+    /// # Shapes
+    /// - `logits`: `[batch_size, num_classes]`
+    /// - `targets`: `[batch_size]`
+    pub(crate) fn of(logits: &Tensor<2>, targets: &Tensor<1, Int>) -> Option<Self> {
+        let [rows, classes] = logits.dims();
+        if logits.dtype() != DType::F32 || logits.device() != Device::flex() || rows * classes == 0 {
+            return None;
+        }
+        let targets: Vec<usize> =
+            targets.clone().inner().into_data().iter::<i64>().map(|class| class as usize).collect();
+        let scores = logits.clone().inner().into_data();
+        (targets.len() == rows).then_some(Self { scores, targets, classes })
+    }
+
+    /// Lets `work` turn each row of scores into its gradient, and gathers what it answers. It is given scratch space of its
+    /// thread, the place of the row, the scores and the target.
+    pub(crate) fn map<S, T: Send>(
+        &mut self,
+        scratch: impl Fn() -> S + Sync + Send,
+        work: impl Fn(&mut S, usize, &mut [f32], usize) -> T + Sync + Send,
+    ) -> Vec<T> {
+        let Self { scores, targets, classes } = self;
+        let scores = scores.as_mut_slice::<f32>().expect("scores of single precision");
+        let rows_a_task = (SCORES_A_TASK / *classes).max(1);
+        if targets.len() <= rows_a_task {
+            let mut scratch = scratch();
+            let rows = scores.chunks_mut(*classes).zip(targets.iter()).enumerate();
+            return rows.map(|(place, (row, &target))| work(&mut scratch, place, row, target)).collect();
+        }
+        let rows = scores.par_chunks_mut(*classes).zip(targets.par_iter()).enumerate();
+        rows.with_min_len(rows_a_task)
+            .map_init(scratch, |scratch, (place, (row, &target))| work(scratch, place, row, target))
+            .collect()
+    }
+
+    /// The losses as a function of the logits that the rows were copied from, with what the rows have become for a gradient.
+    pub(crate) fn into_losses(self, logits: Tensor<2>, losses: Vec<f32>) -> Tensor<1> {
+        let (device, rows) = (logits.device().inner(), losses.len());
+        let losses = Tensor::from_data(TensorData::new(losses, [rows]), (&device, DType::F32));
+        custom_gradient(
+            (logits,),
+            |_| (losses, self),
+            |slopes, upstream, _wanted| (Some(slopes.times(upstream.into_data().iter::<f32>().collect())),),
+        )
+    }
+
+    /// The rows, each times its factor.
+    fn times(mut self, factors: Vec<f32>) -> Tensor<2> {
+        self.map(|| (), |(), place, row, _| row.iter_mut().for_each(|slope| *slope *= factors[place]));
+        Tensor::from_data(self.scores, (&Device::flex(), DType::F32))
+    }
+}

@@ -1,0 +1,142 @@
+//! The softmax of a row at a temperature.
+
+use super::vector::{Kernel, LANES, exp_of_negative, log_of_positive, vectorised};
+
+/// What the exponentials of a row leave behind.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Softmax {
+    /// The largest score `max`.
+    pub(crate) max: f32,
+    /// `sum_k exp((s_k - max) / lambda)`.
+    pub(crate) sum: f32,
+    /// `log mean_k exp((s_k - max) / lambda)`.
+    pub(crate) log_mean: f64,
+}
+
+/// Replaces every score by `exp((s_k - max) / lambda)`, where `inverse` is `1 / lambda`.
+pub(crate) fn softmax(row: &mut [f32], inverse: f32) -> Softmax {
+    let classes = row.len() as f64;
+    let (max, sum, excess) = vectorised(Exponentials { row, inverse });
+    // Where all powers are near one, what they are above or below it says more than their sum.
+    let mean = f64::from(sum) / classes;
+    let log_mean = if mean < 0.5 { mean.ln() } else { (f64::from(excess) / classes).ln_1p() };
+    Softmax { max, sum, log_mean }
+}
+
+struct Exponentials<'a> {
+    row: &'a mut [f32],
+    inverse: f32,
+}
+
+impl Kernel for Exponentials<'_> {
+    /// The largest score, the sum of the powers, and the sum of what they are above one.
+    type Output = (f32, f32, f32);
+
+    #[inline(always)]
+    fn run(self) -> (f32, f32, f32) {
+        let Self { row, inverse } = self;
+        let (chunks, rest) = row.as_chunks_mut::<LANES>();
+        let mut largest = [f32::NEG_INFINITY; LANES];
+        for chunk in chunks.iter() {
+            for lane in 0..LANES {
+                largest[lane] = if chunk[lane] > largest[lane] { chunk[lane] } else { largest[lane] };
+            }
+        }
+        let max = largest.iter().chain(rest.iter()).fold(f32::NEG_INFINITY, |most, value| most.max(*value));
+        let (mut sums, mut excesses) = ([0.0; LANES], [0.0; LANES]);
+        for chunk in chunks {
+            for lane in 0..LANES {
+                let (power, excess) = exp_of_negative((chunk[lane] - max) * inverse);
+                chunk[lane] = power;
+                sums[lane] += power;
+                excesses[lane] += excess;
+            }
+        }
+        let (mut sum, mut excess): (f32, f32) = (sums.iter().sum(), excesses.iter().sum());
+        for value in rest {
+            let (power, above_one) = exp_of_negative((*value - max) * inverse);
+            *value = power;
+            sum += power;
+            excess += above_one;
+        }
+        (max, sum, excess)
+    }
+}
+
+/// `sum_k q_k` and `sum_k q_k log q_k` of `q_k = scale p_k + least`.
+pub(crate) fn entropy(powers: &[f32], scale: f32, least: f32) -> (f32, f32) {
+    vectorised(Entropy { powers, scale, least })
+}
+
+struct Entropy<'a> {
+    powers: &'a [f32],
+    scale: f32,
+    least: f32,
+}
+
+impl Kernel for Entropy<'_> {
+    type Output = (f32, f32);
+
+    #[inline(always)]
+    fn run(self) -> (f32, f32) {
+        let Self { powers, scale, least } = self;
+        let (chunks, rest) = powers.as_chunks::<LANES>();
+        let (mut sums, mut products) = ([0.0; LANES], [0.0; LANES]);
+        for chunk in chunks {
+            for lane in 0..LANES {
+                let q = chunk[lane] * scale + least;
+                sums[lane] += q;
+                products[lane] += q * log_of_positive(q);
+            }
+        }
+        let (mut sum, mut product): (f32, f32) = (sums.iter().sum(), products.iter().sum());
+        for power in rest {
+            let q = power * scale + least;
+            sum += q;
+            product += q * log_of_positive(q);
+        }
+        (sum, product)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_any_length_agree_with_double_precision() {
+        for classes in [1, 3, 31, 32, 33, 100] {
+            for lambda in [0.1_f32, 1.0, 1e6] {
+                let scores: Vec<f32> = (0..classes).map(|class| ((class * 37 % 19) as f32 - 9.0) * 0.7).collect();
+                let mut row = scores.clone();
+                let found = softmax(&mut row, 1.0 / lambda);
+                let max = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                let exponents = || scores.iter().map(|score| f64::from(score - max) / f64::from(lambda));
+                let mean_below = exponents().map(f64::exp_m1).sum::<f64>() / classes as f64;
+                let exact = mean_below.ln_1p();
+                assert_eq!(found.max, max);
+                assert!((found.log_mean - exact).abs() <= 1e-6 * exact.abs(), "{classes}, {lambda}: {found:?}");
+                for (power, exponent) in row.iter().zip(exponents()) {
+                    assert!((f64::from(*power) - exponent.exp()).abs() < 1e-6, "{classes}, {lambda}");
+                }
+                let (sum, product) = entropy(&row, 1.0 / found.sum, 1e-5);
+                let q: Vec<f64> = row.iter().map(|power| f64::from(power / found.sum) + 1e-5).collect();
+                assert!((f64::from(sum) - q.iter().sum::<f64>()).abs() < 1e-5);
+                assert!((f64::from(product) - q.iter().map(|q| q * q.ln()).sum::<f64>()).abs() < 1e-5);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_number_stays_that() {
+        for classes in [1, 31, 32, 33, 100] {
+            for wrong in [f32::NAN, f32::INFINITY] {
+                for place in [0, classes / 2, classes - 1] {
+                    let mut row = vec![1.0; classes];
+                    row[place] = wrong;
+                    assert!(softmax(&mut row, 1.0).sum.is_nan(), "{classes}, {wrong} at {place}");
+                }
+            }
+        }
+    }
+}

@@ -95,7 +95,7 @@ const SCORES: [(Score, &str); 4] = [
 impl Rows {
     /// A number for each row, the larger the more suspicious; two together are the sum of their ranks.
     fn score(&self, score: Score) -> Vec<f64> {
-        let temperatures = self.temperatures.iter().map(|&lambda| f64::from(lambda)).collect();
+        let temperatures: Vec<f64> = self.temperatures.iter().map(|&lambda| f64::from(lambda)).collect();
         let together = |sign: f64| {
             let pairs = ranks(&self.surprise).into_iter().zip(ranks(&temperatures));
             pairs.map(|(surprise, temperature)| surprise + sign * temperature).collect()

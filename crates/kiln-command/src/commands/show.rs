@@ -3,7 +3,9 @@
 use std::process::ExitCode;
 
 use kiln_lab::probe::PROBES;
-use kiln_lab::train::{AUGMENTATIONS, LOSSES, MODELS, OPTIMIZERS, REGRESSION_LOSSES, Registry, SCHEDULES};
+use kiln_lab::train::{
+    AUGMENTATIONS, LANGUAGE_MODELS, LOSSES, MODELS, OPTIMIZERS, OUTPUT_LAYERS, REGRESSION_LOSSES, Registry, SCHEDULES,
+};
 use kiln_lab::{AnyRecipe, LabError, Scale, Table, ledger};
 use kiln_recipes::catalogue::{self, RECIPES};
 use serde_json::{Value, json};
@@ -16,7 +18,7 @@ use crate::output::{print, print_line};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  kiln show comp-sum\n  kiln show cosine\n  kiln show z-loss --markdown")]
 pub struct ShowArgs {
-    /// Name of a method, a loss, an optimizer, a model, a schedule, an augmentation or a probe
+    /// Name of a method, a loss, an optimizer, a model, an output layer, a schedule, an augmentation or a probe
     #[arg(value_name = "NAME")]
     name: String,
     /// Print the recorded verdict of a method in Markdown, as in the book
@@ -76,6 +78,8 @@ fn components() -> Vec<Component> {
     all.extend(of_registry(&REGRESSION_LOSSES, "--data bikeshare --loss"));
     all.extend(of_registry(&OPTIMIZERS, "--data digits --optimizer"));
     all.extend(of_registry(&MODELS, "--data digits --model"));
+    all.extend(of_registry(&LANGUAGE_MODELS, "--data austen --model"));
+    all.extend(of_registry(&OUTPUT_LAYERS, "--data austen --output-layer"));
     all.extend(of_registry(&SCHEDULES, "--data digits --schedule"));
     all.extend(of_registry(&AUGMENTATIONS, "--data digits --augment"));
     let probe = |(name, summary): &(&'static str, &'static str)| Component {

@@ -1,10 +1,13 @@
 //! What a training minimises.
 
+use std::path::Path;
+
 use burn::tensor::{Int, Tensor};
 use kiln_loss::{ClassificationLoss, RegressionLoss};
 use kiln_nn::Network;
 
 use super::Batch;
+use crate::{LabError, files::write_whole};
 
 /// A scalar to minimise on a batch.
 ///
@@ -46,13 +49,39 @@ pub trait Objective: Send + Sync {
         self.on_batch(network, batch)
     }
 
-    /// What the objective remembers of the training rows, for a checkpoint; nothing where it has no memory.
-    fn memory(&self) -> Option<Vec<f32>> {
-        None
+    /// Whether a step of a training forms the outputs of all classes. Where it does not, nobody asks for the accuracy on the
+    /// training rows, which would form them again.
+    fn forms_outputs(&self) -> bool {
+        true
     }
 
-    /// Goes on with what [`memory`](Objective::memory) gave.
-    fn remember(&self, _memory: Vec<f32>) {}
+    /// The network at the end of an epoch, as it is judged and kept: an objective that trains weights of its own puts them
+    /// in.
+    fn finish_epoch(&self, network: Network) -> Network {
+        network
+    }
+
+    /// Whether there is something to keep in a checkpoint besides the network: what the objective remembers of the
+    /// training rows, or weights of its own.
+    fn has_memory(&self) -> bool {
+        false
+    }
+
+    /// Writes that into `file`, whole.
+    ///
+    /// # Errors
+    /// [`LabError::Io`] when the file cannot be written.
+    fn save_memory(&self, _file: &Path) -> Result<(), LabError> {
+        Ok(())
+    }
+
+    /// Goes on with what [`save_memory`](Objective::save_memory) has written.
+    ///
+    /// # Errors
+    /// [`LabError::Io`] when the file cannot be read, [`LabError::Corrupt`] when it holds something else.
+    fn load_memory(&self, _file: &Path) -> Result<(), LabError> {
+        Ok(())
+    }
 }
 
 impl<L: ClassificationLoss> Objective for L {
@@ -77,12 +106,26 @@ impl<L: ClassificationLoss> Objective for L {
         (loss, Some(logits))
     }
 
-    fn memory(&self) -> Option<Vec<f32>> {
-        ClassificationLoss::memory(self)
+    fn has_memory(&self) -> bool {
+        self.memory().is_some()
     }
 
-    fn remember(&self, memory: Vec<f32>) {
-        ClassificationLoss::remember(self, memory);
+    /// Single-precision numbers, little-endian, one after the other.
+    fn save_memory(&self, file: &Path) -> Result<(), LabError> {
+        let memory = self.memory().unwrap_or_default();
+        let bytes: Vec<u8> = memory.iter().flat_map(|value| value.to_le_bytes()).collect();
+        write_whole(file, &bytes)
+    }
+
+    fn load_memory(&self, file: &Path) -> Result<(), LabError> {
+        let bytes = std::fs::read(file).map_err(|error| LabError::io("read", file, error))?;
+        let (values, rest) = bytes.as_chunks::<4>();
+        if !rest.is_empty() {
+            let reason = format!("{} bytes are no whole number of values", bytes.len());
+            return Err(LabError::corrupt("memory of the loss", file, reason));
+        }
+        self.remember(values.iter().map(|value| f32::from_le_bytes(*value)).collect());
+        Ok(())
     }
 }
 

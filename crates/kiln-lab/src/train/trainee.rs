@@ -106,11 +106,12 @@ impl Procedure {
         course.pending = Some(Moment { steps: batch.step + 1, epoch: batch.epoch as u64, ends_epoch });
     }
 
-    /// Shows the network to the probes after an update.
-    fn updated(&self, network: &Network) {
+    /// The network after an update, which the probes have seen.
+    fn updated(&self, network: Network) -> Network {
         let mut course = self.lock();
-        let Some(moment) = course.pending.take() else { return };
-        if let Err(failure) = course.watch.look(network, moment, &self.context) {
+        let Some(moment) = course.pending.take() else { return network };
+        let network = if moment.ends_epoch { self.objective.finish_epoch(network) } else { network };
+        if let Err(failure) = course.watch.look(&network, moment, &self.context) {
             self.fail(&mut course, failure);
         }
         if let Some(memory) = self.memory.as_ref().filter(|_| moment.ends_epoch)
@@ -118,6 +119,7 @@ impl Procedure {
         {
             self.fail(&mut course, failure);
         }
+        network
     }
 }
 
@@ -135,14 +137,18 @@ impl TrainStep for Trainee {
         let procedure = &self.procedure;
         let learned = procedure.rule.learn(&self.network, procedure.objective.as_ref(), &batch);
         procedure.computed(&batch, scalar(&learned.loss));
-        let outputs = || learned.logits.unwrap_or_else(|| self.network.forward(batch.inputs).detach());
-        let item = scored(learned.loss, batch.targets, outputs);
+        let item = if procedure.objective.forms_outputs() {
+            let outputs = || learned.logits.unwrap_or_else(|| self.network.forward(batch.inputs).detach());
+            scored(learned.loss, batch.targets, outputs)
+        } else {
+            unscored(learned.loss)
+        };
         TrainOutput { grads: learned.gradients, item }
     }
 
     fn optimize(self, optimizer: &mut ModuleOptimizer, rate: ModuleLearningRate, gradients: GradientsParams) -> Self {
         let network = self.procedure.rule.update(self.network, optimizer, rate, gradients);
-        self.procedure.updated(&network);
+        let network = self.procedure.updated(network);
         Self { network, procedure: self.procedure }
     }
 }
@@ -162,10 +168,13 @@ impl InferenceStep for Trainee {
 fn scored(loss: Tensor<1>, targets: BatchTargets, outputs: impl FnOnce() -> Tensor<2>) -> ClassificationOutput {
     match targets {
         BatchTargets::Classes(classes) => ClassificationOutput::new(loss, outputs(), classes),
-        BatchTargets::Values(_) => {
-            // Burn's own items are the only ones that a loop takes; nothing reads these two.
-            let device = loss.device();
-            ClassificationOutput::new(loss, Tensor::zeros([1, 1], &device), Tensor::zeros([1], &device))
-        }
+        BatchTargets::Values(_) => unscored(loss),
     }
+}
+
+/// What the metrics get of a batch whose outputs nobody looks at.
+fn unscored(loss: Tensor<1>) -> ClassificationOutput {
+    // Burn's own items are the only ones that a loop takes; nothing reads these two.
+    let device = loss.device();
+    ClassificationOutput::new(loss, Tensor::zeros([1, 1], &device), Tensor::zeros([1], &device))
 }

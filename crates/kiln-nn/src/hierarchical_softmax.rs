@@ -174,7 +174,7 @@ mod tests {
     #[test]
     fn both_ways_send_the_same_gradient() {
         let device = Device::flex().autodiff();
-        let layer = layer(10).fork(&device);
+        let layer = layer(10).fork(&device).train();
         let classes = Tensor::<1, Int>::from_ints([0, 9, 4], &device);
         let features = Tensor::from_inner(features()).require_grad();
         let long = layer.forward(features.clone()).gather(1, classes.clone().unsqueeze_dim(1)).sum().neg();

@@ -62,7 +62,7 @@ fn a_novel_is_learnt_judged_and_continued() {
 #[test]
 fn every_output_layer_is_saved_with_the_model() {
     for (arguments, loss, sure) in [
-        ("--output-layer factored:lr=20", "z-loss", false),
+        ("--output-layer factored", "z-loss", false),
         ("--output-layer factored:lr=2 --loss taylor-softmax", "taylor-softmax", false),
         ("--output-layer hierarchical", "cross-entropy", true),
         ("--loss z-loss", "z-loss", false),
@@ -107,7 +107,7 @@ fn a_decoder_and_bytes_are_learnt_too() {
 
 #[test]
 fn a_killed_training_with_the_factored_layer_goes_on_to_the_same_bytes() {
-    let line = format!("train --data novel.txt {SMALL} --output-layer factored:lr=20 --epochs 12 --schedule cosine");
+    let line = format!("train --data novel.txt {SMALL} --output-layer factored --epochs 12 --schedule cosine");
     let (interrupted, whole) = (reader(), reader());
     let run = interrupted.killed(&line);
     interrupted.kiln("resume train").succeeds();
@@ -150,6 +150,7 @@ fn what_no_language_model_can_be_made_of_is_refused() {
         ("--data novel.txt --model ngram:hidden=none", 2, "at least one hidden layer"),
         ("--data novel.txt --output-layer factord", 2, "did you mean 'factored'?"),
         ("--data novel.txt --output-layer factored:lr=0", 2, "lr=0 is not a number above 0"),
+        ("--data novel.txt --output-layer factored:lr=2,weight-decay=0.5", 2, "their product must be below 1"),
         ("--data novel.txt --output-layer factored --loss mae", 2, "exact for the losses z-loss, taylor-softmax"),
         ("--data novel.txt --output-layer factored --loss z-loss:weights=1/2", 2, "has no setting 'weights'"),
         ("--data novel.txt --output-layer hierarchical --loss z-loss", 2, "it learns by cross-entropy"),

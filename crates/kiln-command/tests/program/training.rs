@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::session::{DATA, Session, json, table};
+use crate::session::{Session, json, table};
 
 #[test]
 fn a_model_is_trained_judged_and_used() {

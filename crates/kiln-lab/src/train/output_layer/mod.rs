@@ -30,8 +30,9 @@ pub enum OutputLayer {
 /// How the factored layer learns.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct FactoredSettings {
-    /// Learning rate of its SGD, before the schedule.
-    pub learning_rate: f64,
+    /// Learning rate of its SGD, before the schedule; where nothing is said, one that suits the loss and the number of
+    /// classes.
+    pub learning_rate: Option<f64>,
     /// Standard deviation of its initial weights.
     pub init_std: f64,
     /// L2 weight decay.
@@ -52,8 +53,16 @@ pub const OUTPUT_LAYERS: Registry<OutputLayer> = Registry {
             name: "factored",
             summary: "exact SGD steps at a cost that does not grow with the number of classes, for the spherical losses",
             settings: &[
-                SettingInfo { key: "lr", default: "1", about: "learning rate of the layer, above 0; the schedule changes it too" },
-                SettingInfo { key: "init-std", default: "0.05", about: "standard deviation of its initial weights, above 0" },
+                SettingInfo {
+                    key: "lr",
+                    default: "auto",
+                    about: "learning rate of the layer, above 0, which the schedule changes too; auto is a thousandth of the number of classes, and 0.1 for squared-error",
+                },
+                SettingInfo {
+                    key: "init-std",
+                    default: "0.05",
+                    about: "standard deviation of its initial weights, above 0",
+                },
                 SettingInfo { key: "weight-decay", default: "0", about: "L2 weight decay, at least 0" },
             ],
             build: factored,
@@ -72,15 +81,24 @@ fn factored(settings: &Settings<'_>) -> Result<OutputLayer, SelectorError> {
         value if value > 0.0 && value.is_finite() => Ok(value),
         _ => Err(settings.wrong(key, "a number above 0")),
     };
+    let learning_rate = match settings.text("lr") {
+        None | Some("auto") => None,
+        Some(_) => Some(positive("lr", 1.0)?),
+    };
     let weight_decay = settings.number("weight-decay", 0.0)?;
     if !(weight_decay >= 0.0 && weight_decay.is_finite()) {
         return Err(settings.wrong("weight-decay", "a number of at least 0"));
     }
-    let learning_rate = positive("lr", 1.0)?;
-    if weight_decay * learning_rate >= 1.0 {
-        return Err(settings.wrong("weight-decay", &format!("below 1 / lr, {}", 1.0 / learning_rate)));
-    }
     Ok(OutputLayer::Factored(FactoredSettings { learning_rate, init_std: positive("init-std", 0.05)?, weight_decay }))
+}
+
+impl FactoredSettings {
+    /// The learning rate for a loss on so many classes. The steps of the spherical losses that compare a score with the
+    /// others become shorter as these become more; squared error has no such comparison.
+    fn rate(&self, loss: &Selector, num_classes: usize) -> f64 {
+        let automatic = if loss.name() == "squared-error" { 0.1 } else { num_classes as f64 / 1000.0 };
+        self.learning_rate.unwrap_or(automatic)
+    }
 }
 
 impl OutputLayer {
@@ -130,7 +148,14 @@ impl OutputLayer {
         match self {
             Self::Dense => build_objective(loss, data).map(drop),
             _ if !data.is_classification() => Err(self.refused("it is for classes, and the target is a number")),
-            Self::Factored(_) => self.spherical(loss).map(drop),
+            Self::Factored(factored) => {
+                let rate = factored.rate(loss, data.num_classes());
+                if factored.weight_decay * rate >= 1.0 {
+                    let decay = factored.weight_decay;
+                    return Err(self.refused(format!("weight-decay={decay} at lr={rate}: their product must be below 1")));
+                }
+                self.spherical(loss).map(drop)
+            }
             Self::Hierarchical if *loss == Selector::named("cross-entropy") => Ok(()),
             Self::Hierarchical => Err(self.refused(format!(
                 "it learns by cross-entropy without settings, and the loss is {loss}; with the dense layer any loss goes"
@@ -165,7 +190,7 @@ impl OutputLayer {
             .with_weight_decay(factored.weight_decay)
             .init(settings.seed)
             .map_err(LabError::method)?;
-        let rate = settings.schedule.scheduler(factored.learning_rate, total_steps);
+        let rate = settings.schedule.scheduler(factored.rate(loss, classes), total_steps);
         Ok(Box::new(FactoredObjective::new(layer, self.spherical(loss)?, rate)))
     }
 

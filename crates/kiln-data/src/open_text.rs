@@ -25,12 +25,7 @@ use crate::{ArrayDataset, DataDir, DataError, InputEncoding, Preprocessing, Spli
 /// assert_eq!(splits.train.class_names()[0], "the");
 /// # Ok::<(), kiln_data::DataError>(())
 /// ```
-pub fn open_text(
-    source: &str,
-    dir: &DataDir,
-    options: &CorpusOptions,
-    context: usize,
-) -> Result<Splits, DataError> {
+pub fn open_text(source: &str, dir: &DataDir, options: &CorpusOptions, context: usize) -> Result<Splits, DataError> {
     check_context(context)?;
     refuse_rows(source, dir)?;
     let corpus = Corpus::open(source, dir, options)?;

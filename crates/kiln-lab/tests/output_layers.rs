@@ -27,8 +27,7 @@ fn trained(
     epochs: usize,
     folder: &Path,
 ) -> Result<Trained, LabError> {
-    let settings =
-        FitSettings { epochs, batch_size: 60, learning_rate: 4e-3, schedule: Schedule::Constant, seed: 1 };
+    let settings = FitSettings { epochs, batch_size: 60, learning_rate: 4e-3, schedule: Schedule::Constant, seed: 1 };
     let layer = OUTPUT_LAYERS.build(&layer.parse().unwrap()).unwrap();
     let total_steps = splits.train.len().div_ceil(settings.batch_size) * epochs;
     let training = Training {
@@ -117,11 +116,9 @@ fn every_output_layer_learns_more_of_a_novel_than_how_often_words_come() {
     let splits = open_text(&path.display().to_string(), &DataDir::find(None), &options, 3).unwrap();
     let baseline = NextWordFigures::of_frequencies(&splits.train, &splits.test, &device).unwrap();
     let words = splits.train.num_classes();
-    for (layer, loss, sure) in [
-        ("dense", "cross-entropy", true),
-        ("hierarchical", "cross-entropy", true),
-        ("factored", "z-loss", false),
-    ] {
+    for (layer, loss, sure) in
+        [("dense", "cross-entropy", true), ("hierarchical", "cross-entropy", true), ("factored", "z-loss", false)]
+    {
         let model = LANGUAGE_MODELS.build(&"ngram:embedding=32,hidden=64".parse().unwrap()).unwrap();
         let model = OUTPUT_LAYERS.build(&layer.parse().unwrap()).unwrap().fit_network(model).unwrap();
         let network = model.init_seeded(&[3], words, 1, &device).unwrap();

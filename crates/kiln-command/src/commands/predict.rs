@@ -113,7 +113,10 @@ fn next_words(
     let names = model.preprocessing.class_names();
     let top = args.top.unwrap_or(TOP.min(names.len()));
     if !(1..=names.len()).contains(&top) {
-        return Err(Failure::usage(format!("--top {top}: at least 1 and at most the {} words of the model", names.len())));
+        return Err(Failure::usage(format!(
+            "--top {top}: at least 1 and at most the {} words of the model",
+            names.len()
+        )));
     }
     let lines = open_lines_like(&args.data, &global.data(), &model.preprocessing)?;
     let sure = model.gives_probabilities();
@@ -145,7 +148,8 @@ fn words_jsonl<'a>(
 ) -> String {
     let mut text = String::new();
     for (number, words) in lines {
-        let next: Vec<Value> = words.iter().map(|(word, figure)| json!({ "word": names[*word], kind: figure })).collect();
+        let next: Vec<Value> =
+            words.iter().map(|(word, figure)| json!({ "word": names[*word], kind: figure })).collect();
         text += &format!("{}\n", json!({ "line": number, "next": next }));
     }
     text
@@ -207,7 +211,10 @@ mod tests {
         assert_eq!(text, expected);
         let text = words_jsonl("score", &names, numbers.iter().zip(&best));
         let line: Value = serde_json::from_str(text.lines().nth(1).unwrap()).unwrap();
-        assert_eq!((&line["line"], &line["next"][0]["word"], &line["next"][0]["score"]), (&json!(4), &json!(","), &json!(1.0)));
+        assert_eq!(
+            (&line["line"], &line["next"][0]["word"], &line["next"][0]["score"]),
+            (&json!(4), &json!(","), &json!(1.0))
+        );
     }
 
     #[test]

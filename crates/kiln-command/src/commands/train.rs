@@ -214,7 +214,9 @@ fn refuse_blind_probes(config: &TrainConfig) -> Result<(), Failure> {
                 seeing.filter(|name| probe::by_name(name).is_ok_and(|probe| sees(probe.as_ref()))).collect();
             let name = blind.name();
             let fitting = seeing.join(", ");
-            Err(Failure::usage(format!("--watch {name}: it does not look at {found}; for {found} there are: {fitting}")))
+            Err(Failure::usage(format!(
+                "--watch {name}: it does not look at {found}; for {found} there are: {fitting}"
+            )))
         }
     }
 }

@@ -207,7 +207,9 @@ impl TrainConfig {
 
     /// What is minimised, by name.
     pub fn loss(&self) -> Selector {
-        self.loss.clone().unwrap_or_else(|| default_loss(self.task.and_then(TrainingTask::of_rows).unwrap_or(Task::Classify)))
+        self.loss
+            .clone()
+            .unwrap_or_else(|| default_loss(self.task.and_then(TrainingTask::of_rows).unwrap_or(Task::Classify)))
     }
 
     /// How text is read and cut.

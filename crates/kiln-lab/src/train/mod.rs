@@ -44,8 +44,8 @@ pub use next_words::{NextWordFigures, likeliest_words};
 pub use objective::{Objective, RegressionObjective};
 pub use optimizers::OPTIMIZERS;
 pub use output_layer::{
-    BothForms, FactoredObjective, FactoredSettings, HierarchicalObjective, OUTPUT_LAYERS, OutputLayer, SPHERICAL_LOSSES,
-    is_divergence,
+    BothForms, FactoredObjective, FactoredSettings, HierarchicalObjective, OUTPUT_LAYERS, OutputLayer,
+    SPHERICAL_LOSSES, is_divergence,
 };
 pub use regression_evaluation::{RegressionEvaluation, TargetFigures};
 pub use rule::{Backpropagation, Learned, TrainingRule};

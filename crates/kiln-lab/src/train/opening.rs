@@ -68,7 +68,9 @@ impl TrainConfig {
             ("header", self.header.as_ref().and_then(|header| shown(header))),
         ];
         let (foreign, expected) = match self.task {
-            Some(TrainingTask::LanguageModel) => (&of_rows[..], "left out: running text has no columns and no pictures"),
+            Some(TrainingTask::LanguageModel) => {
+                (&of_rows[..], "left out: running text has no columns and no pictures")
+            }
             _ => (&of_text[..], "left out: it is for running text, --task language-model"),
         };
         match foreign.iter().find_map(|(key, value)| Some((key, value.as_ref()?))) {

@@ -131,7 +131,10 @@ impl OutputLayer {
                     *output = WordOutputKind::Hierarchical;
                 }
                 other => {
-                    let message = format!("it takes classes in the order of their frequency, as words are; {} has others", other.name());
+                    let message = format!(
+                        "it takes classes in the order of their frequency, as words are; {} has others",
+                        other.name()
+                    );
                     return Err(self.refused(message));
                 }
             }

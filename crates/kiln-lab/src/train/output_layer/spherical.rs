@@ -65,7 +65,9 @@ pub(in crate::train) fn z_loss(settings: &Settings<'_>) -> Result<ZLossConfig, S
 }
 
 /// Spherical softmax with its setting.
-pub(in crate::train) fn spherical_softmax(settings: &Settings<'_>) -> Result<SphericalSoftmaxLossConfig, SelectorError> {
+pub(in crate::train) fn spherical_softmax(
+    settings: &Settings<'_>,
+) -> Result<SphericalSoftmaxLossConfig, SelectorError> {
     Ok(SphericalSoftmaxLossConfig::new().with_eps(settings.number("eps", 1e-3)?))
 }
 

@@ -1,17 +1,26 @@
 //! Flags that say how data is read.
 
-use kiln_data::{OpenOptions, Task};
+use kiln_data::{OpenOptions, Task, text::Unit};
 use serde::{Deserialize, Serialize};
 
-/// How data is read, for every command that opens some to learn from or to look at.
+/// How rows are read, for every command that opens some to learn from or to look at.
 #[derive(Clone, Debug, Default, clap::Args, Serialize, Deserialize)]
 pub struct ReadingArgs {
-    /// Column to predict, or several joined by commas for numbers [default: the last one]
-    #[arg(long, value_name = "COLUMN")]
-    pub target: Option<String>,
     /// Whether the target is a class or a number [default: text, and whole numbers of at most 20 values, are classes]
     #[arg(long, value_name = "TASK", value_parser = task)]
     pub task: Option<Task>,
+    /// Columns and pictures.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub rows: RowArgs,
+}
+
+/// Which columns of a table are read, and how pictures are.
+#[derive(Clone, Debug, Default, clap::Args, Serialize, Deserialize)]
+pub struct RowArgs {
+    /// Column to predict, or several joined by commas for numbers [default: the last one]
+    #[arg(long, value_name = "COLUMN")]
+    pub target: Option<String>,
     /// Columns that are left out, joined by commas
     #[arg(long, value_name = "COLUMN,...", value_delimiter = ',')]
     pub ignore: Vec<String>,
@@ -26,12 +35,13 @@ pub struct ReadingArgs {
 impl ReadingArgs {
     /// The same for the library.
     pub fn options(&self) -> OpenOptions {
+        let rows = self.rows.clone();
         OpenOptions {
-            target: self.target.clone(),
+            target: rows.target,
             task: self.task,
-            ignore: self.ignore.clone(),
-            image_size: self.image_size,
-            header: self.no_header.then_some(false),
+            ignore: rows.ignore,
+            image_size: rows.image_size,
+            header: rows.no_header.then_some(false),
             ..OpenOptions::default()
         }
     }
@@ -42,6 +52,15 @@ fn task(text: &str) -> Result<Task, String> {
         "classify" => Ok(Task::Classify),
         "regress" => Ok(Task::Regress),
         _ => Err("classify or regress is needed".into()),
+    }
+}
+
+/// Words or bytes.
+pub fn unit(text: &str) -> Result<Unit, String> {
+    match text {
+        "words" => Ok(Unit::Words),
+        "bytes" => Ok(Unit::Bytes),
+        _ => Err("words or bytes is needed".into()),
     }
 }
 

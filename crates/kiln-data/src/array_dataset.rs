@@ -33,6 +33,8 @@ struct Storage {
     input_shape: Vec<usize>,
     targets: Targets,
     feature_names: Vec<String>,
+    /// Where each row begins, for rows that overlap; the others stand one after the other.
+    starts: Option<Vec<u32>>,
 }
 
 /// What is to be predicted, for each row.
@@ -151,7 +153,34 @@ impl ArrayDataset {
             return Err(non_finite(at / features, feature, inputs[at]));
         }
         let rows = (0..rows as u32).collect();
-        Ok(Self { storage: Arc::new(Storage { inputs, input_shape, targets, feature_names }), rows })
+        Ok(Self { storage: Arc::new(Storage { inputs, input_shape, targets, feature_names, starts: None }), rows })
+    }
+
+    /// A set of rows that are windows of one sequence and may overlap: row `i` is `width` values from `starts[i]` on.
+    ///
+    /// # Errors
+    /// [`DataError::Shape`] where there is not one class for each row, a class has no name, or a window reaches beyond the
+    /// sequence.
+    pub(crate) fn of_windows(
+        sequence: Vec<f32>,
+        width: usize,
+        starts: Vec<u32>,
+        labels: Vec<u32>,
+        names: Vec<String>,
+    ) -> Result<Self, DataError> {
+        let ends = |start: &u32| *start as usize + width;
+        if starts.len() != labels.len() || starts.iter().any(|start| ends(start) > sequence.len()) {
+            let found = format!("{} windows of {width} with {} classes", starts.len(), labels.len());
+            return Err(DataError::shape("windows", found, format!("within {} values", sequence.len())));
+        }
+        if let Some(label) = labels.iter().find(|&&label| label as usize >= names.len()) {
+            return Err(DataError::shape("label", label.to_string(), format!("a class in 0..{}", names.len())));
+        }
+        let (input_shape, rows) = (vec![width], (0..starts.len() as u32).collect());
+        let feature_names = feature_names(&input_shape);
+        let targets = Targets::Classes { labels, names };
+        let storage = Storage { inputs: sequence, input_shape, targets, feature_names, starts: Some(starts) };
+        Ok(Self { storage: Arc::new(storage), rows })
     }
 
     /// Number of rows.
@@ -202,7 +231,8 @@ impl ArrayDataset {
     /// Where `row` is not below [`len`](Self::len).
     pub fn row(&self, row: usize) -> &[f32] {
         let features = self.num_features();
-        let at = self.rows[row] as usize * features;
+        let row = self.rows[row] as usize;
+        let at = self.storage.starts.as_ref().map_or(row * features, |starts| starts[row] as usize);
         &self.storage.inputs[at..at + features]
     }
 
@@ -371,6 +401,17 @@ mod tests {
         assert_eq!(subset.labels(), vec![1, 1, 0]);
         assert_eq!(subset.class_counts(), vec![1, 2]);
         assert_eq!(subset.targets().len(), 3);
+    }
+
+    #[test]
+    fn windows_overlap_and_stay_within_their_sequence() {
+        let names = || vec!["a".to_owned(), "b".to_owned()];
+        let windows = |starts| ArrayDataset::of_windows(vec![0.0, 1.0, 2.0, 3.0], 3, starts, vec![1, 0], names());
+        let set = windows(vec![1, 0]).unwrap();
+        assert_eq!((set.row(0), set.row(1)), (&[1.0, 2.0, 3.0][..], &[0.0, 1.0, 2.0][..]));
+        assert_eq!(set.select(&[1]).row(0), &[0.0, 1.0, 2.0]);
+        assert_eq!(set.with_labels(vec![0, 0]).unwrap().row(0), &[1.0, 2.0, 3.0]);
+        assert!(windows(vec![2, 0]).is_err() && windows(vec![0]).is_err());
     }
 
     #[test]

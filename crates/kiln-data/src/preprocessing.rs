@@ -1,6 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Targets;
+use crate::text::Unit;
 
 /// What was done to the inputs and targets of the training rows, so that new rows get the same.
 ///
@@ -64,6 +65,14 @@ pub enum InputEncoding {
         shape: Vec<usize>,
         /// 255 for bytes, 16 for `digits`, 1 for values that are taken as they are.
         divisor: f32,
+    },
+    /// Running text: the numbers of the words before the one to predict, oldest first. The classes are the words of the
+    /// vocabulary: word `i` is class `i - 1`, and 0 stands for every word that is none of them.
+    Text {
+        /// Words or bytes.
+        unit: Unit,
+        /// Words before the one to predict.
+        context: usize,
     },
 }
 
@@ -237,11 +246,17 @@ impl Preprocessing {
         }
     }
 
+    /// Whether the inputs are words of running text.
+    pub fn is_text(&self) -> bool {
+        matches!(self.inputs, InputEncoding::Text { .. })
+    }
+
     /// Shape of one row of inputs: `[features]` or `[channels, height, width]`.
     pub fn input_shape(&self) -> Vec<usize> {
         match &self.inputs {
             InputEncoding::Table { columns, .. } => vec![columns.iter().map(ColumnEncoder::width).sum()],
             InputEncoding::Array { shape, .. } => shape.clone(),
+            InputEncoding::Text { context, .. } => vec![*context],
         }
     }
 

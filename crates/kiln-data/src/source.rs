@@ -63,12 +63,17 @@ pub(crate) fn locate(source: &str, dir: &DataDir) -> Result<PathBuf, DataError> 
 pub fn is_same_source(one: &str, other: &str, dir: &DataDir) -> bool {
     let place = |source: &str| {
         let found = Source::find(source, dir).ok()?;
-        match found.path {
+        match found.path.filter(|_| !found.entry.is_some_and(is_library)) {
             Some(path) => path.canonicalize().ok(),
             None => Some(found.name.into()),
         }
     };
     matches!((place(one), place(other)), (Some(one), Some(other)) if one == other)
+}
+
+/// Whether a known set is several files of text, none of which stands for all.
+fn is_library(entry: &Entry) -> bool {
+    entry.kind == Kind::Text && entry.files.len() > 1
 }
 
 /// Whether a name or path stands for running text, which [`Corpus`](crate::text::Corpus) reads: a known set of books, a
@@ -89,11 +94,16 @@ pub fn is_text(source: &str, dir: &DataDir) -> bool {
     }
 }
 
-/// SHA-256 of a file, or of the names and checksums of all files of a folder; `None` for a set inside the program.
+/// SHA-256 of a file, of the checksums of a known set's texts, or of the names and checksums of all files of a folder; `None` for a set inside the program.
 ///
 /// # Errors
 /// [`DataError`] where there is no such set, or a file cannot be read.
 pub fn fingerprint(source: &str, dir: &DataDir) -> Result<Option<String>, DataError> {
+    if catalogue::find(source).is_some_and(is_library) {
+        let files = crate::text::files(source, dir)?;
+        let checksums: Result<Vec<String>, DataError> = files.iter().map(|file| fetch::sha256(file)).collect();
+        return Ok(Some(fetch::sha256_of(checksums?.join("\n").as_bytes())));
+    }
     match Source::find(source, dir)?.path {
         None => Ok(None),
         Some(path) if path.is_dir() => {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalogue::{self, Kind};
 use crate::error::listed;
-use crate::{DataDir, DataError, file_bytes};
+use crate::{ArrayDataset, DataDir, DataError, file_bytes};
 
 /// Token of every word that the vocabulary does not have.
 pub const UNKNOWN: u32 = 0;
@@ -44,6 +44,14 @@ pub struct CorpusOptions {
 impl Default for CorpusOptions {
     fn default() -> Self {
         Self { unit: Unit::Words, max_tokens: None, min_count: 2, test: 0.1, validation: 0.1 }
+    }
+}
+
+impl CorpusOptions {
+    /// Where the validation and the test text of a book of so many tokens begin.
+    pub(crate) fn cuts(&self, length: usize) -> (usize, usize) {
+        let test = length - (length as f64 * self.test).round() as usize;
+        (test - (test as f64 * self.validation).round() as usize, test)
     }
 }
 
@@ -88,6 +96,23 @@ impl Vocabulary {
         let mut vocabulary = Self { unit: Unit::Bytes, words, counts, index: HashMap::new() };
         vocabulary.number();
         vocabulary
+    }
+
+    /// The words behind `<unk>`, in this order; how often they come is not known.
+    ///
+    /// # Panics
+    /// Where the unit is bytes, and the words are not their 256 names.
+    pub(crate) fn of_known(unit: Unit, known: &[String]) -> Self {
+        assert!(unit == Unit::Words || known.len() == 256, "{} names of 256 bytes", known.len());
+        let words: Vec<String> = std::iter::once("<unk>".to_owned()).chain(known.iter().cloned()).collect();
+        let mut vocabulary = Self { unit, counts: vec![0; words.len()], words, index: HashMap::new() };
+        vocabulary.number();
+        vocabulary
+    }
+
+    /// The words behind `<unk>`.
+    pub(crate) fn known(&self) -> &[String] {
+        &self.words[1..]
     }
 
     /// Number of tokens, `<unk>` among them.
@@ -193,27 +218,7 @@ impl Corpus {
     /// # Errors
     /// [`DataError`] where a file is missing, is not UTF-8, or has fewer than two different words.
     pub fn open(source: &str, dir: &DataDir, options: &CorpusOptions) -> Result<Self, DataError> {
-        if let Some(entry) = catalogue::find(source).filter(|entry| entry.kind == Kind::Text) {
-            let paths: Result<Vec<PathBuf>, DataError> = entry
-                .files
-                .iter()
-                .map(|file| dir.get(file.path).ok_or_else(|| not_here(entry.name, file.path, dir)))
-                .collect();
-            return Self::read(&paths?, options);
-        }
-        let path = crate::source::locate(source, dir)?;
-        if !path.is_dir() {
-            return Self::read(&[path], options);
-        }
-        let mut paths = crate::image_folder::list(&path)?;
-        paths.retain(|path| {
-            let name = crate::image_folder::file_name(path);
-            path.is_file() && name.trim_end_matches(".gz").ends_with(".txt")
-        });
-        if paths.is_empty() {
-            return Err(DataError::malformed(path, "", "no text", "files ending in .txt or .txt.gz"));
-        }
-        Self::read(&paths, options)
+        Self::read(&files(source, dir)?, options)
     }
 
     /// The given files, each a book.
@@ -223,10 +228,7 @@ impl Corpus {
     pub fn read(paths: &[PathBuf], options: &CorpusOptions) -> Result<Self, DataError> {
         let mut books = Vec::with_capacity(paths.len());
         for path in paths {
-            let text = String::from_utf8(file_bytes::read_all(path)?).map_err(|error| {
-                let place = format!("byte {}", error.utf8_error().valid_up_to());
-                DataError::malformed(path, place, "text that is not UTF-8", "UTF-8")
-            })?;
+            let text = read_text(path)?;
             let name = crate::image_folder::file_name(path);
             books.push((name.split('.').next().unwrap_or_default().to_owned(), text));
         }
@@ -251,10 +253,7 @@ impl Corpus {
                 return Err(DataError::InvalidOption { option, value: value.to_string(), allowed });
             }
         }
-        let cuts = |length: usize| {
-            let test = length - (length as f64 * options.test).round() as usize;
-            (test - (test as f64 * options.validation).round() as usize, test)
-        };
+        let cuts = |length: usize| options.cuts(length);
         match options.unit {
             Unit::Words => {
                 let mut books: Vec<(String, Vec<String>)> =
@@ -332,15 +331,7 @@ impl Corpus {
     /// # Errors
     /// [`DataError::EmptySplit`] where the text is not longer than the context.
     pub fn windows(&self, part: Part, context: usize, skip_unknown: bool) -> Result<NgramWindows, DataError> {
-        let books = self.tokens(part);
-        let mut windows = NgramWindows { context, tokens: Vec::new(), starts: Vec::new() };
-        for book in &books {
-            let offset = windows.tokens.len();
-            windows.tokens.extend_from_slice(book);
-            let last = book.len().saturating_sub(context);
-            let wanted = (0..last).filter(|&at| !skip_unknown || book[at + context] != UNKNOWN);
-            windows.starts.extend(wanted.map(|at| (offset + at) as u32));
-        }
+        let windows = NgramWindows::over(&self.tokens(part), context, skip_unknown);
         if windows.starts.is_empty() {
             let split = match part {
                 Part::Train => "training",
@@ -370,6 +361,34 @@ pub struct NgramWindows {
 }
 
 impl NgramWindows {
+    /// The windows of several books.
+    pub(crate) fn over(books: &[&[u32]], context: usize, skip_unknown: bool) -> Self {
+        let mut windows = Self { context, tokens: Vec::new(), starts: Vec::new() };
+        for book in books {
+            let offset = windows.tokens.len();
+            windows.tokens.extend_from_slice(book);
+            let last = book.len().saturating_sub(context);
+            let wanted = (0..last).filter(|&at| !skip_unknown || book[at + context] != UNKNOWN);
+            windows.starts.extend(wanted.map(|at| (offset + at) as u32));
+        }
+        windows
+    }
+
+    /// The windows as rows, and the word after each as its class: word `i` is class `i - 1` of `names`.
+    ///
+    /// # Panics
+    /// Where a target is [`UNKNOWN`].
+    pub(crate) fn into_rows(self, names: &[String]) -> Result<ArrayDataset, DataError> {
+        // Single precision holds whole numbers up to here.
+        const MOST: usize = 1 << 24;
+        if names.len() >= MOST {
+            return Err(DataError::shape("vocabulary", format!("{} words", names.len()), format!("below {MOST}")));
+        }
+        let labels = (0..self.len()).map(|window| self.target(window) - 1).collect();
+        let sequence = self.tokens.iter().map(|&token| token as f32).collect();
+        ArrayDataset::of_windows(sequence, self.context, self.starts, labels, names.to_vec())
+    }
+
     /// Number of windows.
     pub fn len(&self) -> usize {
         self.starts.len()
@@ -418,6 +437,35 @@ impl NgramWindows {
             Tensor::from_data(TensorData::new(targets, [windows.len()]), device),
         )
     }
+}
+
+/// The files of a set of texts by its name, of a folder, or the file itself.
+pub(crate) fn files(source: &str, dir: &DataDir) -> Result<Vec<PathBuf>, DataError> {
+    if let Some(entry) = catalogue::find(source).filter(|entry| entry.kind == Kind::Text) {
+        let find = |file: &catalogue::DataFile| dir.get(file.path).ok_or_else(|| not_here(entry.name, file.path, dir));
+        return entry.files.iter().map(find).collect();
+    }
+    let path = crate::source::locate(source, dir)?;
+    if !path.is_dir() {
+        return Ok(vec![path]);
+    }
+    let mut paths = crate::image_folder::list(&path)?;
+    paths.retain(|path| {
+        let name = crate::image_folder::file_name(path);
+        path.is_file() && name.trim_end_matches(".gz").ends_with(".txt")
+    });
+    if paths.is_empty() {
+        return Err(DataError::malformed(path, "", "no text", "files ending in .txt or .txt.gz"));
+    }
+    Ok(paths)
+}
+
+/// The text of a file, unpacked where it is gzipped.
+pub(crate) fn read_text(path: &Path) -> Result<String, DataError> {
+    String::from_utf8(file_bytes::read_all(path)?).map_err(|error| {
+        let place = format!("byte {}", error.utf8_error().valid_up_to());
+        DataError::malformed(path, place, "text that is not UTF-8", "UTF-8")
+    })
 }
 
 /// An equal share for each book, and what short books leave over to the others.

@@ -271,9 +271,9 @@ fn a_loss_that_remembers_rows_or_draws_is_resumed_bit_for_bit() {
         let half = run(halves.path(), 2);
         assert_ne!(half, uninterrupted, "{name}");
         assert_eq!(run(halves.path(), 4), uninterrupted, "{name}");
-        let remembers = halves.path().join("memory-4.f32").is_file();
+        let remembers = halves.path().join("memory-4.bin").is_file();
         assert_eq!(remembers, name != "ens-loss", "{name}");
-        assert!(!halves.path().join("memory-1.f32").exists(), "{name}");
+        assert!(!halves.path().join("memory-1.bin").exists(), "{name}");
     }
 }
 

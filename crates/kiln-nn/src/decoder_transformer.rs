@@ -134,7 +134,7 @@ impl DecoderTransformerConfig {
         self.build(&mut WeightStream::new(seed, device))
     }
 
-    fn build(&self, weights: &mut WeightStream) -> Result<DecoderTransformer, NetworkError> {
+    pub(crate) fn build(&self, weights: &mut WeightStream) -> Result<DecoderTransformer, NetworkError> {
         for (setting, value) in [
             ("vocabulary_size", self.vocabulary_size),
             ("context", self.context),

@@ -12,6 +12,7 @@
 //! | [`VisionTransformer`] | images; micro, tiny, small, base | timm's |
 //! | [`NgramLanguageModel`] | the next word from the last few | `encoder.embedding`, `encoder.layers.N`, `head` |
 //! | [`DecoderTransformer`] | text | GPT-2's |
+//! | [`NextWordModel`] | the next word, each context a row | `encoder`, `output` |
 //!
 //! Each forward pass is written once over `kiln_autodiff::Numbers`: `forward` evaluates it in tensors, `forward_in` in
 //! dual numbers, jets and the like, for derivatives of second order and beyond.
@@ -45,10 +46,12 @@ mod convnet;
 mod decoder_transformer;
 mod error;
 mod float_type;
+mod hierarchical_softmax;
 mod input_shape;
 mod lenet;
 mod mlp;
 mod network;
+mod next_word;
 mod ngram;
 mod parameter_count;
 mod resnet;
@@ -64,10 +67,12 @@ pub use decoder_transformer::{
 };
 pub use error::NetworkError;
 pub use float_type::cast_floats;
+pub use hierarchical_softmax::{HierarchicalSoftmax, HierarchicalSoftmaxConfig};
 pub use input_shape::InputShape;
 pub use lenet::{LeNet, LeNetConfig};
 pub use mlp::{Mlp, MlpConfig, MlpNorm};
 pub use network::{Network, NetworkConfig};
+pub use next_word::{NextWordConfig, NextWordModel, WordEncoder, WordEncoderConfig, WordOutput, WordOutputKind};
 pub use ngram::{NgramConfig, NgramEncoder, NgramLanguageModel};
 pub use parameter_count::parameter_count;
 pub use resnet::{BasicBlock, ResNet, ResNetConfig, Shortcut, Stem};

@@ -1,14 +1,16 @@
 //! Any classifier behind one face that takes flat rows.
 
 use burn::module::Module;
+use burn::nn::Linear;
 use burn::tensor::{Device, Tensor};
 use kiln_autodiff::{Numbers, Values};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Activation, ConvNet, ConvNetConfig, InputShape, LeNet, LeNetConfig, Mlp, MlpConfig, MlpNorm, NetworkError, ResNet,
-    ResNetConfig, Shortcut, TokenPooling, VisionTransformer, VisionTransformerConfig, VisionTransformerSize,
-    parameter_count,
+    Activation, ConvNet, ConvNetConfig, DecoderTransformerConfig, HierarchicalSoftmax, InputShape, LeNet, LeNetConfig,
+    Mlp, MlpConfig, MlpNorm, NetworkError, NextWordConfig, NextWordModel, NgramConfig, ResNet, ResNetConfig, Shortcut,
+    TokenPooling, VisionTransformer, VisionTransformerConfig, VisionTransformerSize, WordEncoderConfig, WordOutput,
+    WordOutputKind, parameter_count,
 };
 
 /// A classifier or regressor on flat rows; it knows the shape of its own inputs.
@@ -35,6 +37,8 @@ pub enum Network {
     ResNet(ResNet),
     /// Vision transformer.
     VisionTransformer(VisionTransformer),
+    /// Language model; a row is the numbers of a context's words.
+    NextWord(NextWordModel),
 }
 
 /// Description of a [`Network`], but for the shape of the data. As TOML: `kind = "mlp"`, `hidden = [128]`.
@@ -110,6 +114,44 @@ pub enum NetworkConfig {
         #[serde(default)]
         dropout: f64,
     },
+    /// Feed-forward language model, see [`NextWordModel`] and [`NgramConfig`]; inputs are the numbers `0..=num_outputs` of
+    /// words.
+    Ngram {
+        /// Width of a word's embedding.
+        embedding: usize,
+        /// Widths of the hidden layers, at least one.
+        hidden: Vec<usize>,
+        /// Activation after every hidden layer.
+        #[serde(default)]
+        activation: Activation,
+        /// Probability of dropping a hidden unit, in `[0, 1)`.
+        #[serde(default)]
+        dropout: f64,
+        /// From features to words.
+        #[serde(default)]
+        output: WordOutputKind,
+    },
+    /// Causal transformer as a language model, see [`NextWordModel`] and [`DecoderTransformerConfig`]; inputs are the numbers
+    /// `0..=num_outputs` of words.
+    Decoder {
+        /// Width of a token.
+        dimension: usize,
+        /// Number of blocks.
+        depth: usize,
+        /// Number of attention heads; divides the dimension.
+        num_heads: usize,
+        /// Width of a block's hidden layer, in widths of a token.
+        mlp_ratio: usize,
+        /// Activation of the blocks' hidden layers.
+        #[serde(default)]
+        activation: Activation,
+        /// Probability of dropping a value after the embedding and after every projection, in `[0, 1)`.
+        #[serde(default)]
+        dropout: f64,
+        /// From features to words.
+        #[serde(default)]
+        output: WordOutputKind,
+    },
 }
 
 fn default_hidden() -> Vec<usize> {
@@ -168,6 +210,8 @@ impl NetworkConfig {
             Self::ConvNet { .. } => "convnet",
             Self::ResNet { .. } => "resnet",
             Self::Vit { .. } => "vit",
+            Self::Ngram { .. } => "ngram",
+            Self::Decoder { .. } => "decoder",
         }
     }
 
@@ -248,6 +292,26 @@ impl NetworkConfig {
                 }
                 init!(config).map(Network::VisionTransformer)
             }
+            Self::Ngram { embedding, hidden, activation, dropout, output } => {
+                let encoder = NgramConfig::new(num_outputs + 1, shape.num_features())
+                    .with_embedding(*embedding)
+                    .with_hidden(hidden.clone())
+                    .with_activation(*activation)
+                    .with_dropout(*dropout);
+                let encoder = WordEncoderConfig::Ngram(encoder);
+                init!(NextWordConfig::new(encoder, num_outputs).with_output(*output)).map(Network::NextWord)
+            }
+            Self::Decoder { dimension, depth, num_heads, mlp_ratio, activation, dropout, output } => {
+                let encoder = DecoderTransformerConfig::new(num_outputs + 1, shape.num_features())
+                    .with_dimension(*dimension)
+                    .with_depth(*depth)
+                    .with_num_heads(*num_heads)
+                    .with_mlp_ratio(*mlp_ratio)
+                    .with_activation(*activation)
+                    .with_dropout(*dropout);
+                let encoder = WordEncoderConfig::Decoder(encoder);
+                init!(NextWordConfig::new(encoder, num_outputs).with_output(*output)).map(Network::NextWord)
+            }
         }
     }
 }
@@ -272,6 +336,7 @@ impl Network {
             Self::VisionTransformer(network) => {
                 network.features_in(numbers, images(numbers, inputs, network.image_shape()))
             }
+            Self::NextWord(network) => network.features_in(numbers, numbers.value(&inputs).int()),
         }
     }
 
@@ -292,6 +357,7 @@ impl Network {
             Self::ConvNet(network) => network.head_in(numbers, features),
             Self::ResNet(network) => network.head_in(numbers, features),
             Self::VisionTransformer(network) => network.head_in(numbers, features),
+            Self::NextWord(network) => network.head_in(numbers, features),
         }
     }
 
@@ -321,6 +387,45 @@ impl Network {
     /// ```
     pub fn forward_in<N: Numbers>(&self, numbers: &N, inputs: N::T<2>) -> N::T<2> {
         self.head_in(numbers, self.features_in(numbers, inputs))
+    }
+
+    /// The last layer, where it is a linear one.
+    pub fn linear_head(&self) -> Option<&Linear> {
+        match self {
+            Self::Mlp(network) => Some(&network.head),
+            Self::LeNet(network) => Some(&network.fc3),
+            Self::ConvNet(network) => Some(&network.head),
+            Self::ResNet(network) => Some(&network.fc),
+            Self::VisionTransformer(network) => Some(&network.head),
+            Self::NextWord(network) => match &network.output {
+                WordOutput::Linear(layer) => Some(layer),
+                WordOutput::Hierarchical(_) => None,
+            },
+        }
+    }
+
+    /// The same network with another last layer; as it is where that is not a linear one.
+    pub fn with_linear_head(mut self, head: Linear) -> Self {
+        match &mut self {
+            Self::Mlp(network) => network.head = head,
+            Self::LeNet(network) => network.fc3 = head,
+            Self::ConvNet(network) => network.head = head,
+            Self::ResNet(network) => network.fc = head,
+            Self::VisionTransformer(network) => network.head = head,
+            Self::NextWord(NextWordModel { output: output @ WordOutput::Linear(_), .. }) => {
+                *output = WordOutput::Linear(head);
+            }
+            Self::NextWord(_) => {}
+        }
+        self
+    }
+
+    /// The last layer, where it is a hierarchical softmax.
+    pub fn hierarchical_head(&self) -> Option<&HierarchicalSoftmax> {
+        match self {
+            Self::NextWord(NextWordModel { output: WordOutput::Hierarchical(layer), .. }) => Some(layer),
+            _ => None,
+        }
     }
 
     /// Number of trainable values.

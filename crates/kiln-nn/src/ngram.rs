@@ -118,7 +118,7 @@ impl NgramConfig {
         Ok(NgramLanguageModel { encoder, head: weights.linear(features, self.vocabulary_size) })
     }
 
-    fn build_encoder(&self, weights: &mut WeightStream) -> Result<NgramEncoder, NetworkError> {
+    pub(crate) fn build_encoder(&self, weights: &mut WeightStream) -> Result<NgramEncoder, NetworkError> {
         NetworkError::require_count("vocabulary_size", self.vocabulary_size)?;
         NetworkError::require_count("context", self.context)?;
         NetworkError::require_count("embedding", self.embedding)?;

@@ -3,12 +3,18 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use kiln_data::{ArrayDataset, DataDir, TargetEncoding, Task, catalogue, is_same_source, open_like, open_test_like};
+use burn::tensor::Device;
+use kiln_data::{
+    ArrayDataset, DataDir, TargetEncoding, Task, catalogue, is_same_source, open_like, open_test_like, open_text_like,
+};
 use kiln_lab::plot::{HeatMap, Plot, Series};
 use kiln_lab::statistics::figure;
 use kiln_lab::store::{self, Runs};
-use kiln_lab::train::{Evaluation, Figures, RegressionEvaluation, SavedModel, predict_values, task_of, true_values};
+use kiln_lab::train::{
+    Evaluation, Figures, NextWordFigures, RegressionEvaluation, SavedModel, predict_values, task_of, true_values,
+};
 use kiln_lab::{LabError, Status, Table, device};
+use kiln_nn::Network;
 use serde_json::Value;
 
 use crate::cli::Global;
@@ -19,15 +25,17 @@ use crate::output;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  kiln train --data digits --epochs 5 && kiln evaluate train digits\n  \
                         kiln train --data data/tabular/wine.csv && kiln evaluate train data/tabular/wine.csv --json\n  \
-                        kiln train --data linnerud --epochs 50 && kiln evaluate train linnerud")]
+                        kiln train --data linnerud --epochs 50 && kiln evaluate train linnerud\n  \
+                        kiln train --data data/text/austen-persuasion.txt --epochs 3 && kiln evaluate train \
+                        data/text/austen-persuasion.txt")]
 pub struct EvaluateArgs {
     #[command(flatten)]
     model: ModelArgs,
     /// The data of the training or a known data set (the test rows are used), or another file or folder (all rows)
     #[arg(value_name = "DATA")]
     data: String,
-    /// File for the picture, ending in .svg or .png: the confusion matrix, or predicted against true numbers
-    /// [default: confusion.png or predicted.png in the model's folder]
+    /// File for the picture, ending in .svg or .png: the confusion matrix, predicted against true numbers, or the error over
+    /// the number of likeliest words [default: confusion.png, predicted.png or words.png in the model's folder]
     #[arg(long, value_name = "FILE", value_parser = picture_file)]
     picture: Option<PathBuf>,
     /// Device to compute on
@@ -83,36 +91,89 @@ impl ModelArgs {
     }
 }
 
-/// Prints the figures and draws a picture: the confusion matrix of classes, predicted against true numbers.
+/// Prints the figures and draws a picture: the confusion matrix of classes, predicted against true numbers, errors over
+/// the number of likeliest words.
 pub fn run(args: EvaluateArgs, global: &Global) -> CommandResult {
     let device = device::parse(&args.device)?;
     let path = args.model.path()?;
     let (model, network) = SavedModel::load(&path, &device)?;
     let rows = Rows::new(&model, &args.data, &global.data())?;
-    let figures = Figures::of(&network, &rows.data, &model.preprocessing, &device);
-    if global.json {
-        output::print_line(&document(&figures, &model, &rows)?.to_string())?;
+    let (document, table, picture) = if model.reads_text() {
+        of_words(&NextWordFigures::of(&network, &rows.data, model.gives_probabilities(), &device)?)?
     } else {
-        let table = table(&figures, &model, &args.data, &rows);
-        output::print_line(&format!("{}\n{}", table.title, table.terminal()))?;
-    }
-    let (name, file, plot) = match &figures {
-        Figures::Classes(found) => ("confusion matrix", "confusion.png", confusion(found, rows.data.class_names())),
-        Figures::Values(_) => {
-            let predicted = predict_values(&network, &rows.data, &model.preprocessing.targets, &device);
-            ("predicted against true", "predicted.png", agreement(&predicted, &rows.data, &model.preprocessing.targets))
-        }
+        of_rows(&Figures::of(&network, &rows.data, &model.preprocessing, &device), &model, &network, &rows, &device)?
     };
+    if global.json {
+        output::print_line(&rows.described(document).to_string())?;
+    } else {
+        let title = format!("{} on {}, {}", model.training.model(), args.data, rows.describe());
+        output::print_line(&format!("{title}\n{}", table.terminal()))?;
+    }
     let asked = args.picture.is_some();
-    let picture = args.picture.unwrap_or_else(|| SavedModel::folder(&path).join(file));
-    match plot.write(&picture) {
+    let file = args.picture.unwrap_or_else(|| SavedModel::folder(&path).join(picture.file));
+    match picture.plot.write(&file) {
         Ok(()) if global.json => {}
-        Ok(()) => output::print_line(&format!("{name}: {}", picture.display()))?,
+        Ok(()) => output::print_line(&format!("{}: {}", picture.name, file.display()))?,
         Err(error) if asked => return Err(error.into()),
         // The figures are what was asked for, and they are printed.
-        Err(error) => tracing::warn!("the picture of the {name} was not written: {error}"),
+        Err(error) => tracing::warn!("the picture of the {} was not written: {error}", picture.name),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A picture of the figures.
+struct Picture {
+    name: &'static str,
+    /// Its file in the model's folder.
+    file: &'static str,
+    plot: Plot,
+}
+
+/// Figures as JSON, as a table and as a picture.
+type Shown = (Value, Table, Picture);
+
+fn of_rows(
+    figures: &Figures,
+    model: &SavedModel,
+    network: &Network,
+    rows: &Rows,
+    device: &Device,
+) -> Result<Shown, LabError> {
+    let (table, picture) = match figures {
+        Figures::Classes(found) => {
+            let plot = confusion(found, rows.data.class_names());
+            let picture = Picture { name: "confusion matrix", file: "confusion.png", plot };
+            (table_of_classes(found, model.gives_probabilities()), picture)
+        }
+        Figures::Values(found) => {
+            let targets = &model.preprocessing.targets;
+            let plot = agreement(&predict_values(network, &rows.data, targets, device), &rows.data, targets);
+            (table_of_values(found), Picture { name: "predicted against true", file: "predicted.png", plot })
+        }
+    };
+    let mut document = serde_json::to_value(figures).map_err(LabError::method)?;
+    if let Value::Object(figures) = &mut document
+        && !model.gives_probabilities()
+    {
+        figures.retain(|name, _| !matches!(name.as_str(), "log_loss" | "brier" | "calibration_error"));
+    }
+    Ok((document, table, picture))
+}
+
+fn of_words(found: &NextWordFigures) -> Result<Shown, LabError> {
+    let mut table = Table::new("", ["figure", "value"]);
+    for (k, error) in found.top_k_errors() {
+        table.push([format!("top-{k} error"), format!("{error:.4}")]);
+    }
+    table.push(["mean reciprocal rank".to_string(), format!("{:.4}", found.mean_reciprocal_rank)]);
+    if let Some(perplexity) = found.perplexity {
+        table.push(["perplexity".to_string(), format!("{perplexity:.2}")]);
+    }
+    let points = found.top_k_errors().map(|(k, error)| (k as f64, error));
+    let plot = Plot::line("The word is not among the likeliest", "number of likeliest words", "share of the words")
+        .series(Series::new("error").points(points));
+    let picture = Picture { name: "errors", file: "words.png", plot };
+    Ok((serde_json::to_value(found).map_err(LabError::method)?, table, picture))
 }
 
 /// Rows to judge the model by.
@@ -129,6 +190,10 @@ impl Rows {
     fn new(model: &SavedModel, source: &str, dir: &DataDir) -> Result<Self, Failure> {
         let is_trained_on = is_same_source(source, &model.training.data, dir);
         if !is_trained_on && catalogue::find(source).is_none() {
+            if model.reads_text() {
+                let data = open_text_like(source, dir, &model.preprocessing, None)?;
+                return Ok(Self { data, are_test_rows: false, have_changed: false });
+            }
             let (data, judged) = open_like(source, dir, &model.preprocessing)?;
             if !judged {
                 return Err(unjudgeable(model, source));
@@ -148,6 +213,15 @@ impl Rows {
         Ok(Self { data, are_test_rows: true, have_changed })
     }
 
+    /// The figures, and which rows they are of.
+    fn described(&self, mut figures: Value) -> Value {
+        if let Value::Object(figures) = &mut figures {
+            figures.insert("rows_used".into(), if self.are_test_rows { "test".into() } else { "all".into() });
+            figures.insert("data_changed".into(), self.have_changed.into());
+        }
+        figures
+    }
+
     fn describe(&self) -> String {
         let rows = self.data.len();
         if self.are_test_rows { format!("{rows} test rows") } else { format!("all {rows} rows") }
@@ -156,6 +230,9 @@ impl Rows {
 
 /// The rows of `data` that a training with the model's settings would keep for the test, as the model sees them.
 pub fn test_rows(model: &SavedModel, data: &str, dir: &DataDir) -> Result<ArrayDataset, Failure> {
+    if model.reads_text() {
+        return Ok(open_text_like(data, dir, &model.preprocessing, Some(&model.training.corpus_options()))?);
+    }
     Ok(open_test_like(data, dir, &model.preprocessing, &model.training.open_options())?)
 }
 
@@ -172,29 +249,8 @@ fn unjudgeable(model: &SavedModel, source: &str) -> Failure {
     Failure::usage(format!("{source}: the rows have no {targets} to judge by"))
 }
 
-/// The figures as JSON, without those that judge probabilities where the model gives none.
-fn document(figures: &Figures, model: &SavedModel, rows: &Rows) -> Result<Value, LabError> {
-    let mut document = serde_json::to_value(figures).map_err(LabError::method)?;
-    if let Value::Object(figures) = &mut document {
-        if !model.gives_probabilities() {
-            figures.retain(|name, _| !matches!(name.as_str(), "log_loss" | "brier" | "calibration_error"));
-        }
-        figures.insert("rows_used".into(), if rows.are_test_rows { "test".into() } else { "all".into() });
-        figures.insert("data_changed".into(), rows.have_changed.into());
-    }
-    Ok(document)
-}
-
-fn table(figures: &Figures, model: &SavedModel, data: &str, rows: &Rows) -> Table {
-    let title = format!("{} on {data}, {}", model.training.model, rows.describe());
-    match figures {
-        Figures::Classes(found) => table_of_classes(title, found, model.gives_probabilities()),
-        Figures::Values(found) => table_of_values(title, found),
-    }
-}
-
-fn table_of_classes(title: String, found: &Evaluation, gives_probabilities: bool) -> Table {
-    let mut table = Table::new(title, ["figure", "value"]);
+fn table_of_classes(found: &Evaluation, gives_probabilities: bool) -> Table {
+    let mut table = Table::new("", ["figure", "value"]);
     let mut add = |name: &str, value: f64| table.push([name.to_string(), format!("{value:.4}")]);
     add("accuracy", found.accuracy);
     add("macro-F1", found.macro_f1);
@@ -207,8 +263,8 @@ fn table_of_classes(title: String, found: &Evaluation, gives_probabilities: bool
 }
 
 /// One row a target and, where there are several, one with the means over them.
-fn table_of_values(title: String, found: &RegressionEvaluation) -> Table {
-    let mut table = Table::new(title, ["target", "RMSE", "MAE", "R2"]);
+fn table_of_values(found: &RegressionEvaluation) -> Table {
+    let mut table = Table::new("", ["target", "RMSE", "MAE", "R2"]);
     let share = |r2: Option<f64>| r2.map_or_else(|| "-".to_string(), |r2| format!("{r2:.4}"));
     for target in &found.targets {
         table.push([target.name.clone(), figure(target.rmse), figure(target.mae), share(target.r2)]);

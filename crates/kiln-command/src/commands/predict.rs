@@ -1,16 +1,18 @@
-//! `kiln predict`: classes or numbers of new rows.
+//! `kiln predict`: classes or numbers of new rows, next words of the lines of a text.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use kiln_data::{Task, catalogue, open_inputs_like};
-use kiln_lab::train::{SavedModel, predict_probabilities, predict_scores, predict_values};
+use burn::tensor::Device;
+use kiln_data::{Task, catalogue, open_inputs_like, open_lines_like};
+use kiln_lab::train::{SavedModel, likeliest_words, predict_probabilities, predict_scores, predict_values};
 use kiln_lab::{device, write_whole};
+use kiln_nn::Network;
 use serde_json::{Map, Value, json};
 
 use super::evaluate::{ModelArgs, test_rows};
 use crate::cli::Global;
-use crate::failure::CommandResult;
+use crate::failure::{CommandResult, Failure};
 use crate::output;
 
 /// Which model, for what.
@@ -18,14 +20,20 @@ use crate::output;
 #[command(
     after_help = "Examples:\n  kiln train --data data/tabular/wine.csv && kiln predict train data/tabular/wine.csv\n  \
                         kiln train --data digits --epochs 5 && kiln predict train digits --format jsonl --to digits.jsonl\n  \
-                        kiln train --data linnerud --epochs 50 && kiln predict train linnerud"
+                        kiln train --data linnerud --epochs 50 && kiln predict train linnerud\n  \
+                        kiln train --data data/text/austen-persuasion.txt --epochs 3 && kiln predict train \
+                        data/text/austen-persuasion.txt --top 3"
 )]
 pub struct PredictArgs {
     #[command(flatten)]
     model: ModelArgs,
-    /// A file or folder of your own (all rows are used), or the name of a data set (its test rows are used)
+    /// A file or folder of your own (all rows are used), or the name of a data set (its test rows are used); for a language
+    /// model a file of text, each line of which is continued
     #[arg(value_name = "DATA")]
     data: String,
+    /// Of a language model: how many of the likeliest next words are listed [default: 5]
+    #[arg(long, value_name = "K")]
+    top: Option<usize>,
     /// File to write [default: the standard output]
     #[arg(long, value_name = "FILE")]
     to: Option<PathBuf>,
@@ -43,32 +51,108 @@ enum Format {
     Jsonl,
 }
 
-/// Writes one line a row: the likeliest class, then the probability, or the score, of every class; or the numbers.
+/// Writes one line a row: the likeliest class, then the probability, or the score, of every class; or the numbers; or the
+/// likeliest next words, each with its probability or score.
 pub fn run(args: PredictArgs, global: &Global) -> CommandResult {
     let device = device::parse(&args.device)?;
     let (model, network) = SavedModel::load(&args.model.path()?, &device)?;
-    let rows = match catalogue::find(&args.data) {
-        Some(_) => test_rows(&model, &args.data, &global.data())?,
-        None => open_inputs_like(&args.data, &global.data(), &model.preprocessing)?,
-    };
-    let names = model.preprocessing.class_names();
     let as_csv = args.format == Format::Csv && !global.json;
-    let text = if model.task() == Task::Regress {
-        let values = predict_values(&network, &rows, &model.preprocessing.targets, &device);
-        if as_csv { values_csv(names, &values) } else { values_jsonl(names, &values) }
+    let text = if model.reads_text() {
+        next_words(&args, &model, &network, as_csv, global, &device)?
     } else {
-        let (kind, figures) = if model.gives_probabilities() {
-            ("probability", predict_probabilities(&network, &rows, &device))
-        } else {
-            ("score", predict_scores(&network, &rows, &device))
-        };
-        if as_csv { csv(kind, names, &figures) } else { jsonl(kind, names, &figures) }
+        of_rows(&args, &model, &network, as_csv, global, &device)?
     };
     match &args.to {
         Some(path) => write_whole(path, text.as_bytes())?,
         None => output::print(&text)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn of_rows(
+    args: &PredictArgs,
+    model: &SavedModel,
+    network: &Network,
+    as_csv: bool,
+    global: &Global,
+    device: &Device,
+) -> Result<String, Failure> {
+    if let Some(top) = args.top {
+        return Err(Failure::usage(format!("--top {top}: the model is no language model; leave it out")));
+    }
+    let rows = match catalogue::find(&args.data) {
+        Some(_) => test_rows(model, &args.data, &global.data())?,
+        None => open_inputs_like(&args.data, &global.data(), &model.preprocessing)?,
+    };
+    let names = model.preprocessing.class_names();
+    if model.task() == Task::Regress {
+        let values = predict_values(network, &rows, &model.preprocessing.targets, device);
+        return Ok(if as_csv { values_csv(names, &values) } else { values_jsonl(names, &values) });
+    }
+    let (kind, figures) = if model.gives_probabilities() {
+        (PROBABILITY, predict_probabilities(network, &rows, device))
+    } else {
+        (SCORE, predict_scores(network, &rows, device))
+    };
+    Ok(if as_csv { csv(kind, names, &figures) } else { jsonl(kind, names, &figures) })
+}
+
+const PROBABILITY: &str = "probability";
+const SCORE: &str = "score";
+
+/// The likeliest next words of every line that has words.
+fn next_words(
+    args: &PredictArgs,
+    model: &SavedModel,
+    network: &Network,
+    as_csv: bool,
+    global: &Global,
+    device: &Device,
+) -> Result<String, Failure> {
+    const TOP: usize = 5;
+    let names = model.preprocessing.class_names();
+    let top = args.top.unwrap_or(TOP.min(names.len()));
+    if !(1..=names.len()).contains(&top) {
+        return Err(Failure::usage(format!(
+            "--top {top}: at least 1 and at most the {} words of the model",
+            names.len()
+        )));
+    }
+    let lines = open_lines_like(&args.data, &global.data(), &model.preprocessing)?;
+    let sure = model.gives_probabilities();
+    let best = likeliest_words(network, &lines.rows, top, sure, device)?;
+    let kind = if sure { PROBABILITY } else { SCORE };
+    let words = lines.numbers.iter().zip(&best);
+    Ok(if as_csv { words_csv(kind, names, words, top) } else { words_jsonl(kind, names, words) })
+}
+
+fn words_csv<'a>(
+    kind: &str,
+    names: &[String],
+    lines: impl Iterator<Item = (&'a usize, &'a Vec<(usize, f64)>)>,
+    top: usize,
+) -> String {
+    let heading: Vec<String> = (1..=top).map(|place| format!(",word {place},{kind} {place}")).collect();
+    let mut text = format!("line{}\n", heading.concat());
+    for (number, words) in lines {
+        let cells = words.iter().map(|(word, figure)| format!(",{},{figure:.6}", quoted(&names[*word])));
+        text += &format!("{number}{}\n", cells.collect::<String>());
+    }
+    text
+}
+
+fn words_jsonl<'a>(
+    kind: &str,
+    names: &[String],
+    lines: impl Iterator<Item = (&'a usize, &'a Vec<(usize, f64)>)>,
+) -> String {
+    let mut text = String::new();
+    for (number, words) in lines {
+        let next: Vec<Value> =
+            words.iter().map(|(word, figure)| json!({ "word": names[*word], kind: figure })).collect();
+        text += &format!("{}\n", json!({ "line": number, "next": next }));
+    }
+    text
 }
 
 fn csv(kind: &str, names: &[String], figures: &[Vec<f64>]) -> String {
@@ -117,6 +201,22 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_list_the_likeliest_words() {
+        let names = ["the".to_string(), "don't".to_string(), ",".to_string()];
+        let (numbers, best) = ([1, 4], [vec![(1, 0.5), (0, 0.25)], vec![(2, 1.0), (1, 0.0)]]);
+        let text = words_csv("probability", &names, numbers.iter().zip(&best), 2);
+        let expected = "line,word 1,probability 1,word 2,probability 2\n\
+                        1,don't,0.500000,the,0.250000\n4,\",\",1.000000,don't,0.000000\n";
+        assert_eq!(text, expected);
+        let text = words_jsonl("score", &names, numbers.iter().zip(&best));
+        let line: Value = serde_json::from_str(text.lines().nth(1).unwrap()).unwrap();
+        assert_eq!(
+            (&line["line"], &line["next"][0]["word"], &line["next"][0]["score"]),
+            (&json!(4), &json!(","), &json!(1.0))
+        );
+    }
 
     #[test]
     fn lines_name_the_likeliest_class() {

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use kiln_lab::probe::PROBES;
 use kiln_lab::train::{
-    AUGMENTATIONS, LOSSES, MODELS, OPTIMIZERS, REGRESSION_LOSSES, Registry, SCHEDULES, Selector, loss_pictures,
+    AUGMENTATIONS, LANGUAGE_MODELS, LOSSES, MODELS, OPTIMIZERS, OUTPUT_LAYERS, REGRESSION_LOSSES, Registry, SCHEDULES,
+    Selector, loss_pictures,
 };
 use kiln_lab::{AnyRecipe, LabError, Scale, Table, ledger};
 use kiln_recipes::catalogue::{self, RECIPES};
@@ -20,8 +21,8 @@ use crate::output::{print, print_line};
 #[command(after_help = "Examples:\n  kiln show comp-sum\n  kiln show cosine\n  kiln show z-loss --markdown\n  \
                         kiln show cross-entropy,focal:gamma=5,mae --plot")]
 pub struct ShowArgs {
-    /// Name of a method, a loss, an optimizer, a model, a schedule, an augmentation or a probe; with --plot, losses as
-    /// NAME or NAME:key=value, joined by commas
+    /// Name of a method, a loss, an optimizer, a model, an output layer, a schedule, an augmentation or a probe; with --plot,
+    /// losses as NAME or NAME:key=value, joined by commas
     #[arg(value_name = "NAME")]
     name: String,
     /// Draw the losses and their slopes over the margin of two classes or the error of a number, and each loss on classes over
@@ -102,6 +103,8 @@ fn components() -> Vec<Component> {
     all.extend(of_registry(&REGRESSION_LOSSES, "--data bikeshare --loss"));
     all.extend(of_registry(&OPTIMIZERS, "--data digits --optimizer"));
     all.extend(of_registry(&MODELS, "--data digits --model"));
+    all.extend(of_registry(&LANGUAGE_MODELS, "--data austen --model"));
+    all.extend(of_registry(&OUTPUT_LAYERS, "--data austen --output-layer"));
     all.extend(of_registry(&SCHEDULES, "--data digits --schedule"));
     all.extend(of_registry(&AUGMENTATIONS, "--data digits --augment"));
     let probe = |(name, summary): &(&'static str, &'static str)| Component {

@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use burn::tensor::Device;
 use burn::train::{ExecutionStrategy, MultiDeviceOptim};
-use kiln_data::{DataDir, LabelNoise, Splits, Task, open};
+use kiln_data::{DataDir, LabelNoise, Splits, text::Unit};
 use kiln_lab::statistics::figure;
 use kiln_lab::train::{
-    Backpropagation, Figures, LOSSES, MODELS, OPTIMIZERS, PreparedRows, RegressionEvaluation, SavedModel, Selector,
-    TrainConfig, Trained, Training, build_augmentations, build_objective, check_colours, default_loss, task_of,
-    train_on,
+    Backpropagation, Figures, LOSSES, NextWordFigures, OPTIMIZERS, OUTPUT_LAYERS, OutputLayer, PreparedRows,
+    RegressionEvaluation, SavedModel, Selector, TrainConfig, Trained, Training, TrainingTask, build_augmentations,
+    check_colours, train_on,
 };
 use kiln_lab::{LabError, Plot, Probe, Run, RunOptions, Scale, Series, Verdict, probe};
 use serde::Serialize;
@@ -18,7 +19,7 @@ use serde::Serialize;
 use crate::cli::Global;
 use crate::failure::{CommandResult, Failure};
 use crate::output::print_line;
-use crate::reading::ReadingArgs;
+use crate::reading::{RowArgs, unit};
 
 /// What to train, on what, and how. Without a flag, `--config` decides; without either, the default.
 #[derive(Debug, clap::Args)]
@@ -26,21 +27,41 @@ use crate::reading::ReadingArgs;
 #[command(after_help = "Examples:\n  kiln train --data digits --model mlp:hidden=256-256 --epochs 10\n  \
                         kiln train --data data/tabular/wine.csv --loss comp-sum:tau=1.5 --optimizer diffgrad\n  \
                         kiln train --data bikeshare --loss huber --epochs 5\n  \
+                        kiln train --data austen --model ngram:hidden=128-128 --output-layer factored --epochs 3\n  \
                         kiln train --data fashion-mnist --model convnet --augment crop:padding=2,flip --epochs 1")]
 pub struct TrainArgs {
     /// Name of a data set, or a file or folder of your own
     #[arg(long, value_name = "DATA")]
     data: Option<String>,
+    /// classify, regress or language-model [default: what the data is for: running text for a language model; of other
+    /// targets, text and whole numbers of at most 20 values are classes]
+    #[arg(long, value_name = "TASK")]
+    task: Option<TrainingTask>,
     #[command(flatten)]
-    reading: ReadingArgs,
+    rows: RowArgs,
+    /// Of running text: words before the one to predict [default: 5]
+    #[arg(long, value_name = "N")]
+    context: Option<usize>,
+    /// Of running text: words that come less often in the training text are <unk>, which occurs in contexts and is never to
+    /// be predicted [default: 2]
+    #[arg(long, value_name = "N")]
+    min_count: Option<usize>,
+    /// Of running text: words or bytes [default: words]
+    #[arg(long, value_name = "UNIT", value_parser = unit)]
+    unit: Option<Unit>,
     /// Noise on the labels of the training and validation rows: uniform:RATE, pair:RATE (to the next class),
     /// asymmetric:RATE:FROM/TO,..., matrix:FILE, or annotators:FILE (of the training rows alone)
     #[arg(long, value_name = "NOISE")]
     label_noise: Option<LabelNoise>,
-    /// Network, as NAME or NAME:key=value,... [default: mlp]
+    /// Network, as NAME or NAME:key=value,... [default: mlp, for running text ngram]
     #[arg(long, value_name = "MODEL")]
     model: Option<Selector>,
-    /// Loss, as NAME or NAME:key=value,... [default: cross-entropy for classes, mse for numbers]
+    /// What gives the classes: dense, factored (steps at a cost that does not grow with their number, for the spherical
+    /// losses) or hierarchical (of words), as NAME or NAME:key=value,... [default: dense]
+    #[arg(long, value_name = "LAYER")]
+    output_layer: Option<Selector>,
+    /// Loss, as NAME or NAME:key=value,... [default: cross-entropy for classes and words, mse for numbers, z-loss for the
+    /// factored layer]
     #[arg(long, value_name = "LOSS")]
     loss: Option<Selector>,
     /// Optimizer, as NAME or NAME:key=value,... [default: adam]
@@ -69,7 +90,8 @@ pub struct TrainArgs {
     /// [default: 0.1]
     #[arg(long, value_name = "FRACTION")]
     validation: Option<f64>,
-    /// Fraction of the rows held out to measure the result, where the data has no such split of its own [default: 0.2]
+    /// Fraction of the rows held out to measure the result, where the data has no such split of its own [default: 0.2; of
+    /// running text, the last 0.1]
     #[arg(long, value_name = "FRACTION")]
     test: Option<f64>,
     /// Stop after so many epochs without a better validation loss
@@ -93,6 +115,7 @@ pub struct TrainArgs {
 pub fn run(args: TrainArgs, global: &Global) -> CommandResult {
     let (device, out) = (args.device.clone(), args.out.clone());
     let config = configuration(args)?;
+    refuse_several_devices(&config, &device)?;
     let mut options = RunOptions::new(Scale::Full, out, global.data());
     options.device = device;
     options.show_progress = !global.json;
@@ -136,18 +159,17 @@ fn configuration(args: TrainArgs) -> Result<TrainConfig, Failure> {
     macro_rules! take {
         ($($field:ident),*) => { $(if let Some(value) = args.$field { config.$field = value; })* };
     }
-    take!(data, augment, model, optimizer, epochs, batch_size, lr, schedule, seed, watch, validation, test);
-    let reading = args.reading.options();
-    config.target = reading.target.or(config.target);
-    config.task = reading.task.or(config.task);
-    config.image_size = reading.image_size.or(config.image_size);
-    config.header = reading.header.or(config.header);
-    if !reading.ignore.is_empty() {
-        config.ignore = reading.ignore;
+    macro_rules! take_optional {
+        ($($field:ident),*) => { $(config.$field = args.$field.or(config.$field);)* };
     }
-    config.loss = args.loss.or(config.loss);
-    config.patience = args.patience.or(config.patience);
-    config.label_noise = args.label_noise.or(config.label_noise);
+    take!(data, augment, output_layer, optimizer, epochs, batch_size, lr, schedule, seed, watch, validation);
+    take_optional!(task, context, min_count, unit, label_noise, model, loss, patience, test);
+    config.target = args.rows.target.or(config.target);
+    config.image_size = args.rows.image_size.or(config.image_size);
+    config.header = args.rows.no_header.then_some(false).or(config.header);
+    if !args.rows.ignore.is_empty() {
+        config.ignore = args.rows.ignore;
+    }
     if config.data.is_empty() {
         return Err(Failure::usage(
             "no data: name a data set (see `kiln data list`), or a file or folder, with --data",
@@ -157,45 +179,57 @@ fn configuration(args: TrainArgs) -> Result<TrainConfig, Failure> {
     Ok(config)
 }
 
+/// The factored layer takes its steps one after the other; devices would take them side by side.
+fn refuse_several_devices(config: &TrainConfig, device: &str) -> Result<(), Failure> {
+    match OUTPUT_LAYERS.build(&config.output_layer)? {
+        OutputLayer::Factored(_) if device.contains(',') => Err(Failure::usage(format!(
+            "--device {device}: the factored output layer takes its steps one by one; name one device"
+        ))),
+        _ => Ok(()),
+    }
+}
+
 /// Refuses every name and value that is not right before anything is written; gives the configuration with what the data
 /// decides, and the data.
-fn prepare(mut config: TrainConfig, data: &DataDir) -> Result<(TrainConfig, Splits), Failure> {
+fn prepare(config: TrainConfig, data: &DataDir) -> Result<(TrainConfig, Splits), Failure> {
     config.fit_settings()?;
     OPTIMIZERS.build(&config.optimizer)?;
-    let network = MODELS.build(&config.model)?;
+    let layer = OUTPUT_LAYERS.build(&config.output_layer)?;
     probes(&config.watch)?;
-    let splits = open(&config.data, data, &config.open_options())?;
+    let (config, splits) = config.open(data)?;
+    let network = config.network()?;
     splits.notes.iter().for_each(|note| eprintln!("{note}"));
     let splits = match &config.label_noise {
         Some(noise) => noise.corrupt_splits(splits, config.seed)?,
         None => splits,
     };
-    let task = task_of(&splits.train);
-    config.task = Some(task);
-    let loss = config.loss.get_or_insert_with(|| default_loss(task));
-    build_objective(loss, &splits.train)?;
-    refuse_blind_probes(&config.watch, task)?;
+    layer.check_loss(&config.loss(), &splits.train)?;
+    refuse_blind_probes(&config)?;
     build_augmentations(&config.augment, splits.train.input_shape())?;
     check_colours(&config.augment, &splits.train)?;
     network
         .init_seeded(splits.train.input_shape(), splits.train.num_classes(), config.seed, &Default::default())
-        .map_err(|error| Failure::usage(format!("--model {}: {error}", config.model)))?;
+        .map_err(|error| Failure::usage(format!("--model {}: {error}", config.model())))?;
     Ok((config, splits))
 }
 
-/// Refuses probes that compare the network with classes where there are none.
-fn refuse_blind_probes(names: &[String], task: Task) -> Result<(), Failure> {
-    let probes = probes(names)?;
-    match probes.iter().find(|probe| task == Task::Regress && probe.needs_classes()) {
+/// Refuses probes that have nothing to see in the task: classes where there are none, or pictures of ten thousand words.
+fn refuse_blind_probes(config: &TrainConfig) -> Result<(), Failure> {
+    let (sees, found): (fn(&dyn Probe) -> bool, &str) = match config.task {
+        Some(TrainingTask::Regress) => (|probe| !probe.needs_classes(), "numbers"),
+        Some(TrainingTask::LanguageModel) => (|probe| probe.sees_words(), "the next word of a text"),
+        _ => return Ok(()),
+    };
+    match probes(&config.watch)?.iter().find(|probe| !sees(probe.as_ref())) {
         None => Ok(()),
         Some(blind) => {
             let seeing = probe::PROBES.iter().map(|(name, _)| *name);
             let seeing: Vec<&str> =
-                seeing.filter(|name| probe::by_name(name).is_ok_and(|probe| !probe.needs_classes())).collect();
+                seeing.filter(|name| probe::by_name(name).is_ok_and(|probe| sees(probe.as_ref()))).collect();
+            let name = blind.name();
+            let fitting = seeing.join(", ");
             Err(Failure::usage(format!(
-                "--watch {}: it looks at classes, and the target is a number; for numbers there are: {}",
-                blind.name(),
-                seeing.join(", ")
+                "--watch {name}: it does not look at {found}; for {found} there are: {fitting}"
             )))
         }
     }
@@ -203,18 +237,26 @@ fn refuse_blind_probes(names: &[String], task: Task) -> Result<(), Failure> {
 
 fn perform(config: &TrainConfig, splits: &Splits, run: &mut Run) -> Result<Summary, Failure> {
     let device = run.device();
-    let loss = config.loss.clone().unwrap_or_else(|| default_loss(task_of(&splits.train)));
-    let network_config = MODELS.build(&config.model)?;
+    let (loss, settings) = (config.loss(), config.fit_settings()?);
+    let network_config = config.network()?;
     let (shape, outputs) = (splits.train.input_shape(), splits.train.num_classes());
     let network = network_config.init_seeded(shape, outputs, config.seed, &device).map_err(LabError::method)?;
     let parameters = network.num_parameters();
     let context = Arc::new(run.job("train", "seed"));
+    let layer = OUTPUT_LAYERS.build(&config.output_layer)?;
+    let total_steps = splits.train.len().div_ceil(config.batch_size) * config.epochs;
     let training = Training {
+        objective: layer.objective(
+            &LOSSES.completed(&loss, "seed", config.seed),
+            &splits.train,
+            &network,
+            &settings,
+            total_steps,
+        )?,
         network,
-        objective: build_objective(&LOSSES.completed(&loss, "seed", config.seed), &splits.train)?,
         rule: Box::new(Backpropagation),
         optimizer: OPTIMIZERS.build(&config.optimizer)?,
-        settings: config.fit_settings()?,
+        settings,
         patience: config.patience,
         probes: probes(&config.watch)?,
         strategy: match run.devices() {
@@ -240,11 +282,11 @@ fn perform(config: &TrainConfig, splits: &Splits, run: &mut Run) -> Result<Summa
     };
     model.save(&trained.network, run.folder())?;
     run.plot("loss", &course(&trained))?;
-    let judge = |data| Figures::of(&trained.network, data, &splits.preprocessing, &device);
     let summary = Summary {
         run: run.folder().to_path_buf(),
         data: config.data.clone(),
-        model: config.model.to_string(),
+        model: config.model().to_string(),
+        output_layer: config.output_layer.to_string(),
         loss: loss.to_string(),
         optimizer: config.optimizer.to_string(),
         parameters,
@@ -252,14 +294,7 @@ fn perform(config: &TrainConfig, splits: &Splits, run: &mut Run) -> Result<Summa
         epochs: trained.epochs.len(),
         best_epoch: trained.best.epoch,
         validation_loss: trained.best.validation_loss,
-        figures: match judge(&splits.test) {
-            Figures::Classes(test) => Quality::Classes {
-                validation_accuracy: trained.best.validation_accuracy / 100.0,
-                test_accuracy: test.accuracy,
-                test_log_loss: model.gives_probabilities().then_some(test.log_loss),
-            },
-            Figures::Values(test) => Quality::Values { validation: judge(&splits.validation).values(), test },
-        },
+        figures: Quality::of(&trained, &model, splits, &device)?,
         seconds,
     };
     run.table(summary.lab_table());
@@ -281,6 +316,7 @@ struct Summary {
     run: PathBuf,
     data: String,
     model: String,
+    output_layer: String,
     loss: String,
     optimizer: String,
     parameters: usize,
@@ -299,9 +335,32 @@ struct Summary {
 enum Quality {
     Classes { validation_accuracy: f64, test_accuracy: f64, test_log_loss: Option<f64> },
     Values { validation: Option<RegressionEvaluation>, test: RegressionEvaluation },
+    Words { words: usize, validation: NextWordFigures, test: NextWordFigures, frequencies_alone: NextWordFigures },
 }
 
 impl Quality {
+    fn of(trained: &Trained, model: &SavedModel, splits: &Splits, device: &Device) -> Result<Self, LabError> {
+        let sure = model.gives_probabilities();
+        if model.reads_text() {
+            let judge = |data| NextWordFigures::of(&trained.network, data, sure, device);
+            return Ok(Self::Words {
+                words: splits.train.num_classes(),
+                validation: judge(&splits.validation)?,
+                test: judge(&splits.test)?,
+                frequencies_alone: NextWordFigures::of_frequencies(&splits.train, &splits.test, device)?,
+            });
+        }
+        let judge = |data| Figures::of(&trained.network, data, &splits.preprocessing, device);
+        Ok(match judge(&splits.test) {
+            Figures::Classes(test) => Self::Classes {
+                validation_accuracy: trained.best.validation_accuracy / 100.0,
+                test_accuracy: test.accuracy,
+                test_log_loss: sure.then_some(test.log_loss),
+            },
+            Figures::Values(test) => Self::Values { validation: judge(&splits.validation).values(), test },
+        })
+    }
+
     /// On the validation and on the test rows.
     fn lines(&self) -> [String; 2] {
         match self {
@@ -315,15 +374,22 @@ impl Quality {
                 };
                 [validation.as_ref().map(line).unwrap_or_default(), line(test)]
             }
+            Self::Words { validation, test, .. } => [in_words(validation), in_words(test)],
         }
     }
+}
+
+fn in_words(found: &NextWordFigures) -> String {
+    let errors: Vec<String> = found.top_k_errors().iter().map(|(k, error)| format!("top-{k} {error:.4}")).collect();
+    let perplexity = found.perplexity.map(|perplexity| format!(", perplexity {perplexity:.1}")).unwrap_or_default();
+    format!("errors {}, MRR {:.4}{perplexity}", errors.join(", "), found.mean_reciprocal_rank)
 }
 
 impl Summary {
     fn rows(&self) -> Vec<(&'static str, String)> {
         let [train, validation, test] = self.rows;
         let [on_validation, on_test] = self.figures.lines();
-        vec![
+        let mut rows = vec![
             ("data", format!("{} ({train} to train, {validation} to validate, {test} to test)", self.data)),
             ("model", format!("{} ({} parameters)", self.model, self.parameters)),
             ("loss", self.loss.clone()),
@@ -331,8 +397,17 @@ impl Summary {
             ("epochs", format!("{}, best {}", self.epochs, self.best_epoch)),
             ("validation", format!("loss {:.4}, {on_validation}", self.validation_loss)),
             ("test", on_test),
-            ("seconds", format!("{:.2}", self.seconds)),
-        ]
+        ];
+        if let Quality::Words { words, frequencies_alone, .. } = &self.figures {
+            rows.insert(1, ("words", words.to_string()));
+            rows.push(("frequencies", in_words(frequencies_alone)));
+        }
+        if self.output_layer != OutputLayer::Dense.name() {
+            let model = rows.iter().position(|(what, _)| *what == "model").unwrap_or_default();
+            rows.insert(model + 1, ("output", self.output_layer.clone()));
+        }
+        rows.push(("seconds", format!("{:.2}", self.seconds)));
+        rows
     }
 
     fn lab_table(&self) -> kiln_lab::Table {

@@ -2,6 +2,7 @@
 
 mod bad_data;
 mod documents;
+mod language_models;
 mod noise;
 mod predicting;
 mod regression;

@@ -1,6 +1,8 @@
 //! A folder of its own in which the program is run.
 
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use assert_cmd::Command;
 use tempfile::TempDir;
@@ -51,6 +53,34 @@ impl Session {
         let output = self.command(line).output().unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Printed { code: output.status.code().unwrap(), out: text(&output.stdout), error: text(&output.stderr) }
+    }
+
+    /// Runs `line`, a training of less than 25 epochs, and kills it after the third; gives the folder of its run.
+    pub fn killed(&self, line: &str) -> PathBuf {
+        let mut process = std::process::Command::new(env!("CARGO_BIN_EXE_kiln"))
+            .args(line.split_whitespace())
+            .current_dir(self.path())
+            .env("KILN_DATA", DATA)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let deadline = Instant::now() + Duration::from_secs(120);
+        let third_epoch_is_kept = || {
+            let runs = std::fs::read_dir(self.path().join("runs")).into_iter().flatten();
+            let mut folders = runs.map(|run| run.unwrap().path().join("checkpoints"));
+            folders.any(|folder| (3..25).any(|epoch| folder.join(format!("model-{epoch}.bpk")).exists()))
+        };
+        while !third_epoch_is_kept() {
+            assert!(Instant::now() < deadline, "no third epoch in two minutes");
+            assert!(process.try_wait().unwrap().is_none(), "the training ended before it was killed");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        process.kill().unwrap();
+        process.wait().unwrap();
+        let run = self.run("train");
+        assert!(!run.join("model.safetensors").exists(), "the training had ended before it was killed");
+        run
     }
 
     /// The one run folder of this session whose name begins with `name`.

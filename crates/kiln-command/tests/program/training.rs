@@ -1,12 +1,10 @@
 //! Training on one's own data, and what is done with the model.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::session::{DATA, Session, json, table};
+use crate::session::{Session, json, table};
 
 #[test]
 fn a_model_is_trained_judged_and_used() {
@@ -297,38 +295,10 @@ fn a_model_that_does_not_fit_is_refused() {
 const LONG: &str = "train --data digits --model mlp:hidden=96-96 --epochs 25 --batch-size 16 --watch confusion \
                     --augment crop:padding=1,noise";
 
-/// Kills a training after a few epochs; gives the folder of its run.
-fn killed(session: &Session) -> PathBuf {
-    let mut process = Command::new(env!("CARGO_BIN_EXE_kiln"))
-        .args(LONG.split_whitespace())
-        .current_dir(session.path())
-        .env("KILN_DATA", DATA)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let deadline = Instant::now() + Duration::from_secs(120);
-    let third_epoch_is_kept = || {
-        let runs = std::fs::read_dir(session.path().join("runs")).into_iter().flatten();
-        let mut folders = runs.map(|run| run.unwrap().path().join("checkpoints"));
-        folders.any(|folder| (3..25).any(|epoch| folder.join(format!("model-{epoch}.bpk")).exists()))
-    };
-    while !third_epoch_is_kept() {
-        assert!(Instant::now() < deadline, "no third epoch in two minutes");
-        assert!(process.try_wait().unwrap().is_none(), "the training ended before it was killed");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    process.kill().unwrap();
-    process.wait().unwrap();
-    let run = session.run("train");
-    assert!(!run.join("model.safetensors").exists(), "the training had ended before it was killed");
-    run
-}
-
 #[test]
 fn a_killed_training_goes_on_to_the_same_bytes() {
     let (interrupted, whole) = (Session::new(), Session::new());
-    let run = killed(&interrupted);
+    let run = interrupted.killed(LONG);
     interrupted.kiln("resume train").succeeds();
     whole.kiln(LONG).succeeds();
     let same = |file: &str| {
@@ -343,7 +313,7 @@ fn a_killed_training_goes_on_to_the_same_bytes() {
 #[test]
 fn a_damaged_checkpoint_is_named() {
     let session = Session::new();
-    let checkpoints = killed(&session).join("checkpoints");
+    let checkpoints = session.killed(LONG).join("checkpoints");
     let is_network = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().starts_with("model-");
     let files = std::fs::read_dir(&checkpoints).unwrap().map(|entry| entry.unwrap().path()).filter(is_network);
     for file in files {

@@ -33,6 +33,10 @@ impl Probe for Calibration {
         true
     }
 
+    fn sees_words(&self) -> bool {
+        true
+    }
+
     fn observe(&mut self, view: &ProbeView<'_>) -> Result<(), LabError> {
         let logits = rows(view.network.forward(view.inputs.clone()))?;
         let bins = binned(&logits, &classes(view.targets.classes())?);

@@ -20,6 +20,10 @@ impl Probe for GradientNorm {
         true
     }
 
+    fn sees_words(&self) -> bool {
+        true
+    }
+
     fn observe(&mut self, view: &ProbeView<'_>) -> Result<(), LabError> {
         let network = view.network.valid();
         let (_, slope) = gradient(&network, |network| {

@@ -39,6 +39,11 @@ pub trait Probe: Send {
         false
     }
 
+    /// Whether it has something to see in a language model, whose classes are thousands of words.
+    fn sees_words(&self) -> bool {
+        false
+    }
+
     /// Looks at the network as a step has left it.
     ///
     /// # Errors

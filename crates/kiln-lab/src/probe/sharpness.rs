@@ -25,6 +25,10 @@ impl Probe for Sharpness {
         true
     }
 
+    fn sees_words(&self) -> bool {
+        true
+    }
+
     fn observe(&mut self, view: &ProbeView<'_>) -> Result<(), LabError> {
         // Dropout and the statistics of the batch have no place in a curvature: as at inference.
         let network = view.network.valid();

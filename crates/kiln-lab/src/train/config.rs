@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
+use kiln_data::text::{CorpusOptions, Unit};
 use kiln_data::{LabelNoise, OpenOptions, SplitOptions, Task};
 use serde::{Deserialize, Serialize};
 
-use super::{FitSettings, SCHEDULES, Selector};
+use super::{FitSettings, SCHEDULES, Selector, TrainingTask, default_loss};
 use crate::LabError;
 
 /// Everything that decides a training. Each field is a flag of `kiln train` and a key of `train.toml`.
@@ -17,9 +18,9 @@ pub struct TrainConfig {
     /// Column to predict; the last one by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
-    /// Class or number; decided by the target where nothing is said.
+    /// Class, number or next word; decided by the data where nothing is said.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub task: Option<Task>,
+    pub task: Option<TrainingTask>,
     /// Columns that are left out.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ignore: Vec<String>,
@@ -29,15 +30,28 @@ pub struct TrainConfig {
     /// Whether the first line of a table names the columns; decided by the lines where nothing is said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub header: Option<bool>,
+    /// Of text: words before the one to predict.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub context: Option<usize>,
+    /// Of text: words that come less often in the training text are `<unk>`, which is never to be predicted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_count: Option<usize>,
+    /// Of text: words or bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unit: Option<Unit>,
     /// Noise on the labels of the training and validation rows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label_noise: Option<LabelNoise>,
     /// Random changes of the training pictures, in their order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub augment: Vec<Selector>,
-    /// The network.
-    pub model: Selector,
-    /// What is minimised; where nothing is said, the task's own, see [`default_loss`](super::default_loss).
+    /// The network; where nothing is said, the task's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<Selector>,
+    /// What stands between the network's features and its classes.
+    pub output_layer: Selector,
+    /// What is minimised; where nothing is said, the output layer's own, see
+    /// [`OutputLayer::default_loss`](super::OutputLayer::default_loss).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub loss: Option<Selector>,
     /// How gradients become steps.
@@ -59,8 +73,10 @@ pub struct TrainConfig {
     pub watch: Vec<String>,
     /// Fraction of the rows that are not test rows, held out to choose the epoch, where the data set has no split of its own.
     pub validation: f64,
-    /// Fraction of the data held out to measure the result, where the data set has no split of its own.
-    pub test: f64,
+    /// Fraction of the data held out to measure the result, where the data set has no split of its own; where nothing is said,
+    /// a fifth of rows and a tenth of text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test: Option<f64>,
 }
 
 impl Default for TrainConfig {
@@ -72,9 +88,13 @@ impl Default for TrainConfig {
             ignore: Vec::new(),
             image_size: None,
             header: None,
+            context: None,
+            min_count: None,
+            unit: None,
             label_noise: None,
             augment: Vec::new(),
-            model: Selector::named("mlp"),
+            model: None,
+            output_layer: Selector::named("dense"),
             loss: None,
             optimizer: Selector::named("adam"),
             epochs: 20,
@@ -85,23 +105,27 @@ impl Default for TrainConfig {
             patience: None,
             watch: Vec::new(),
             validation: 0.1,
-            test: 0.2,
+            test: None,
         }
     }
 }
 
 impl TrainConfig {
     /// Names of all keys of `train.toml`.
-    pub const KEYS: [&str; 20] = [
+    pub const KEYS: [&str; 24] = [
         "data",
         "target",
         "task",
         "ignore",
         "image-size",
         "header",
+        "context",
+        "min-count",
+        "unit",
         "label-noise",
         "augment",
         "model",
+        "output-layer",
         "loss",
         "optimizer",
         "epochs",
@@ -151,7 +175,13 @@ impl TrainConfig {
         if self.patience == Some(0) {
             return Err(LabError::setting("patience", 0, "at least 1"));
         }
-        for (flag, fraction) in [("validation", self.validation), ("test", self.test)] {
+        for (flag, count) in [("context", self.context), ("min-count", self.min_count)] {
+            if count == Some(0) {
+                return Err(LabError::setting(flag, 0, "at least 1"));
+            }
+        }
+        let test = self.test_fraction();
+        for (flag, fraction) in [("validation", self.validation), ("test", test)] {
             if !(fraction > 0.0 && fraction < 1.0) {
                 return Err(LabError::setting(flag, fraction, "a fraction above 0 and below 1"));
             }
@@ -159,16 +189,47 @@ impl TrainConfig {
         Ok(())
     }
 
+    /// Fraction of the data held out to measure the result.
+    pub fn test_fraction(&self) -> f64 {
+        let is_text = self.task == Some(TrainingTask::LanguageModel);
+        self.test.unwrap_or(if is_text { CorpusOptions::default().test } else { 0.2 })
+    }
+
+    /// The network, by name.
+    pub fn model(&self) -> Selector {
+        let is_text = self.task == Some(TrainingTask::LanguageModel);
+        self.model.clone().unwrap_or_else(|| Selector::named(if is_text { "ngram" } else { "mlp" }))
+    }
+
+    /// What is minimised, by name.
+    pub fn loss(&self) -> Selector {
+        self.loss
+            .clone()
+            .unwrap_or_else(|| default_loss(self.task.and_then(TrainingTask::of_rows).unwrap_or(Task::Classify)))
+    }
+
+    /// How text is read and cut.
+    pub fn corpus_options(&self) -> CorpusOptions {
+        let usual = CorpusOptions::default();
+        CorpusOptions {
+            unit: self.unit.unwrap_or_default(),
+            min_count: self.min_count.unwrap_or(usual.min_count),
+            test: self.test_fraction(),
+            validation: self.validation,
+            ..usual
+        }
+    }
+
     /// How the data is read and split.
     pub fn open_options(&self) -> OpenOptions {
         OpenOptions {
             target: self.target.clone(),
-            task: self.task,
+            task: self.task.and_then(TrainingTask::of_rows),
             ignore: self.ignore.clone(),
             image_size: self.image_size,
             header: self.header,
             split: SplitOptions {
-                test: self.test,
+                test: self.test_fraction(),
                 validation: self.validation,
                 seed: self.seed,
                 ..SplitOptions::default()
@@ -208,7 +269,12 @@ mod tests {
     fn every_field_is_a_known_key() {
         let config = TrainConfig {
             target: Some("y".into()),
-            task: Some(Task::Classify),
+            task: Some(TrainingTask::Classify),
+            context: Some(5),
+            min_count: Some(2),
+            unit: Some(Unit::Words),
+            model: Some(Selector::named("mlp")),
+            test: Some(0.2),
             loss: Some(Selector::named("mae")),
             ignore: vec!["id".into()],
             image_size: Some((32, 32)),
@@ -243,6 +309,6 @@ mod tests {
         assert!(TrainConfig { lr: f64::NAN, ..good.clone() }.check().is_err());
         assert!(TrainConfig { epochs: 0, ..good.clone() }.check().is_err());
         // The validation rows are a share of what is left after the test rows.
-        assert!(TrainConfig { validation: 0.5, test: 0.5, ..good }.check().is_ok());
+        assert!(TrainConfig { validation: 0.5, test: Some(0.5), ..good }.check().is_ok());
     }
 }

@@ -187,6 +187,9 @@ impl<'a> Fitting<'a> {
                 loss_sum += value;
                 step += 1;
                 context.progress(step as u64, total as u64, value);
+                if last {
+                    network = objective.finish_epoch(network);
+                }
                 let moment = Moment { steps: step as u64, epoch: epoch as u64, ends_epoch: last };
                 watch.look(&network, moment, context)?;
             }

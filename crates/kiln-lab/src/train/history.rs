@@ -22,7 +22,8 @@ pub struct EpochMeans {
     /// Mean training loss while the network changed.
     #[serde(deserialize_with = "nan_from_null")]
     pub train_loss: f64,
-    /// Training accuracy while the network changed, in percent; NaN where targets are numbers.
+    /// Training accuracy while the network changed, in percent; NaN where targets are numbers, and where a step does not form
+    /// the outputs.
     #[serde(deserialize_with = "nan_from_null")]
     pub train_accuracy: f64,
     /// Loss on the validation split.
@@ -190,14 +191,16 @@ impl MetricLogger for HistoryLogger {
             validation_accuracy: self.mean(Split::Valid, ACCURACY),
         };
         let step = summary.epoch_number as u64 * self.steps_per_epoch;
-        let has_accuracy = !means.validation_accuracy.is_nan();
-        self.context.metric(step, "train/loss", means.train_loss);
-        if has_accuracy {
-            self.context.metric(step, "train/accuracy", means.train_accuracy);
-        }
-        self.context.metric(step, "validation/loss", means.validation_loss);
-        if has_accuracy {
-            self.context.metric(step, "validation/accuracy", means.validation_accuracy);
+        for (name, value) in [
+            ("train/loss", means.train_loss),
+            ("train/accuracy", means.train_accuracy),
+            ("validation/loss", means.validation_loss),
+            ("validation/accuracy", means.validation_accuracy),
+        ] {
+            // A loss that is not a number is a finding, an accuracy is one that was not measured.
+            if name.ends_with("loss") || !value.is_nan() {
+                self.context.metric(step, name, value);
+            }
         }
         self.history.push(means);
         self.running.clear();

@@ -1,13 +1,13 @@
-//! What an objective remembers of the training rows, beside the checkpoints of its epoch.
+//! What an objective keeps besides the network, beside the checkpoints of its epoch.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Objective;
 use super::disk_queue::DiskQueue;
-use crate::{LabError, files};
+use crate::LabError;
 
-/// Files `memory-<epoch>.f32` in a training's folder: single-precision numbers, little-endian, one after the other.
+/// Files `memory-<epoch>.bin` in a training's folder, in the objective's own format.
 pub(super) struct LossMemory {
     folder: PathBuf,
     /// Through which the checkpoints are written.
@@ -20,16 +20,18 @@ impl LossMemory {
         Self { folder: folder.to_path_buf(), checkpoints }
     }
 
-    /// Writes what the objective remembers at the end of an epoch. The two epochs before are kept too: one of their
-    /// checkpoints is what a training goes on from which is killed before its own.
+    /// Writes what the objective keeps at the end of an epoch. The two epochs before stay too: one of their checkpoints is
+    /// what a training goes on from which is killed before its own.
     ///
     /// # Errors
     /// [`LabError::Io`] when the file cannot be written.
     pub(super) fn save(&self, objective: &dyn Objective, epoch: usize) -> Result<(), LabError> {
-        let Some(memory) = objective.memory() else { return Ok(()) };
+        if !objective.has_memory() {
+            return Ok(());
+        }
         // The checkpoint of the epoch before has to be on the disk when what belongs to an older one goes.
         self.checkpoints.flush().map_err(LabError::method)?;
-        files::write_numbers(&self.file(epoch), &memory)?;
+        objective.save_memory(&self.file(epoch))?;
         if let Some(old) = epoch.checked_sub(3) {
             let old = self.file(old);
             if old.is_file() {
@@ -39,22 +41,15 @@ impl LossMemory {
         Ok(())
     }
 
-    /// Gives the objective what it remembered at the end of an epoch.
+    /// Gives the objective what it kept at the end of an epoch.
     ///
     /// # Errors
-    /// [`LabError::Io`] when the objective has a memory and the file cannot be read, [`LabError::Corrupt`] when it is no list
-    /// of numbers that the objective can have given.
+    /// That of [`Objective::load_memory`], when the objective keeps anything.
     pub(super) fn restore(&self, objective: &dyn Objective, epoch: usize) -> Result<(), LabError> {
-        if objective.memory().is_none() {
-            return Ok(());
-        }
-        const WHAT: &str = "memory of the loss";
-        let path = self.file(epoch);
-        let memory = files::read_numbers(WHAT, &path)?;
-        objective.remember(memory).map_err(|error| LabError::corrupt(WHAT, path, error))
+        if objective.has_memory() { objective.load_memory(&self.file(epoch)) } else { Ok(()) }
     }
 
     fn file(&self, epoch: usize) -> PathBuf {
-        self.folder.join(format!("memory-{epoch}.f32"))
+        self.folder.join(format!("memory-{epoch}.bin"))
     }
 }

@@ -13,9 +13,10 @@ use kiln_loss::robust::{
     CappedGceLossConfig, FocalLossConfig, JensenShannonLossConfig, NormalizedCrossEntropyLossConfig, PassiveLoss,
     ReverseCrossEntropyLossConfig, RobustLogLossConfig, SymmetricCrossEntropyLossConfig, TruncatedGceLossConfig,
 };
-use kiln_loss::{SphericalSoftmaxLossConfig, SquaredSphericalLossConfig, TaylorSoftmaxLossConfig, ZLossConfig};
+use kiln_loss::{SquaredSphericalLossConfig, TaylorSoftmaxLossConfig};
 
 use super::Selector;
+use super::output_layer::{EPS, MARGIN as Z_MARGIN, SHARPNESS, spherical_softmax, z_loss};
 use super::selector::{Entry, Registry, SelectorError, SettingInfo};
 use builders::{boxed, comp_sum, cross_entropy, ens_loss, ldr, margin, margin_loss};
 
@@ -395,21 +396,8 @@ pub const LOSSES: Registry<Box<dyn ClassificationLoss>> = Registry {
         Entry {
             name: "z-loss",
             summary: "softplus of the class's standardised score; ranks, gives no probabilities",
-            settings: &[
-                SettingInfo { key: "sharpness", default: "0.1", about: "a, above 0" },
-                SettingInfo { key: "margin", default: "10", about: "b, on the scale of a standardised score" },
-                WEIGHTS,
-                IGNORE,
-            ],
-            build: |settings| {
-                boxed(
-                    settings,
-                    ZLossConfig::new()
-                        .with_sharpness(settings.number("sharpness", 0.1)?)
-                        .with_margin(settings.number("margin", 10.0)?)
-                        .init(),
-                )
-            },
+            settings: &[SHARPNESS, Z_MARGIN, WEIGHTS, IGNORE],
+            build: |settings| boxed(settings, z_loss(settings)?.init()),
         },
         Entry {
             name: "taylor-softmax",
@@ -420,14 +408,8 @@ pub const LOSSES: Registry<Box<dyn ClassificationLoss>> = Registry {
         Entry {
             name: "spherical-softmax",
             summary: "log of the squared scores' share",
-            settings: &[
-                SettingInfo { key: "eps", default: "0.001", about: "added to each squared score, above 0" },
-                WEIGHTS,
-                IGNORE,
-            ],
-            build: |settings| {
-                boxed(settings, SphericalSoftmaxLossConfig::new().with_eps(settings.number("eps", 1e-3)?).init())
-            },
+            settings: &[EPS, WEIGHTS, IGNORE],
+            build: |settings| boxed(settings, spherical_softmax(settings)?.init()),
         },
         Entry {
             name: "squared-error",

@@ -14,8 +14,11 @@ mod loss_memory;
 mod loss_picture;
 mod losses;
 mod models;
+mod next_words;
 mod objective;
+mod opening;
 mod optimizers;
+mod output_layer;
 mod regression_evaluation;
 mod renderer;
 mod rule;
@@ -38,14 +41,19 @@ pub use history::{EpochChoice, EpochMeans, History};
 pub use loader::{Batch, EpochLoader};
 pub use loss_picture::loss_pictures;
 pub use losses::{LOSSES, gives_probabilities};
-pub use models::MODELS;
+pub use models::{LANGUAGE_MODELS, MODELS};
+pub use next_words::{NextWordFigures, likeliest_words};
 pub use objective::{Objective, RegressionObjective};
 pub use optimizers::OPTIMIZERS;
+pub use output_layer::{
+    BothForms, FactoredObjective, FactoredSettings, HierarchicalObjective, OUTPUT_LAYERS, OutputLayer,
+    SPHERICAL_LOSSES, is_divergence,
+};
 pub use regression_evaluation::{RegressionEvaluation, TargetFigures};
 pub use rule::{Backpropagation, Learned, TrainingRule};
 pub use saved_model::{SavedModel, predict_probabilities, predict_scores, predict_values};
 pub use schedule::{SCHEDULES, Schedule, ScheduledRate};
 pub use selector::{Entry, Registry, Selector, SelectorError, SettingInfo, Settings};
 pub use supervised::{Trained, Training, train, train_on};
-pub use task::{REGRESSION_LOSSES, build_objective, default_loss, task_of};
+pub use task::{REGRESSION_LOSSES, TrainingTask, build_objective, default_loss, task_of};
 pub use trainee::{Procedure, Trainee};

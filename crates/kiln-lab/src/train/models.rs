@@ -1,6 +1,6 @@
 //! Networks by name.
 
-use kiln_nn::{Activation, MlpNorm, NetworkConfig, Shortcut, TokenPooling, VisionTransformerSize};
+use kiln_nn::{Activation, MlpNorm, NetworkConfig, Shortcut, TokenPooling, VisionTransformerSize, WordOutputKind};
 
 use super::selector::{Entry, Registry, SelectorError, SettingInfo, Settings};
 
@@ -67,6 +67,37 @@ pub const MODELS: Registry<NetworkConfig> = Registry {
     ],
 };
 
+/// Language models by name: networks of the words before the one to predict.
+pub const LANGUAGE_MODELS: Registry<NetworkConfig> = Registry {
+    kind: "model",
+    entries: &[
+        Entry {
+            name: "ngram",
+            summary: "feed-forward language model: the context's embeddings side by side and hidden layers",
+            settings: &[
+                SettingInfo { key: "embedding", default: "64", about: "width of a word's embedding, at least 1" },
+                SettingInfo { key: "hidden", default: "128", about: "widths of the hidden layers joined by '-'" },
+                SettingInfo { key: "activation", default: "tanh", about: ACTIVATION.about },
+                DROPOUT,
+            ],
+            build: ngram,
+        },
+        Entry {
+            name: "decoder",
+            summary: "causal transformer; the last word of the context predicts the next one",
+            settings: &[
+                SettingInfo { key: "dimension", default: "64", about: "width of a word, a multiple of heads" },
+                SettingInfo { key: "depth", default: "2", about: "number of blocks" },
+                SettingInfo { key: "heads", default: "4", about: "number of attention heads, at least 1" },
+                SettingInfo { key: "mlp-ratio", default: "4", about: "hidden width of a block, in widths of a word" },
+                SettingInfo { key: "activation", default: "gelu-tanh", about: ACTIVATION.about },
+                DROPOUT,
+            ],
+            build: decoder,
+        },
+    ],
+};
+
 const ACTIVATION: SettingInfo = SettingInfo {
     key: "activation",
     default: "relu",
@@ -122,6 +153,28 @@ fn vision_transformer(settings: &Settings<'_>) -> Result<NetworkConfig, Selector
     })
 }
 
+fn ngram(settings: &Settings<'_>) -> Result<NetworkConfig, SelectorError> {
+    Ok(NetworkConfig::Ngram {
+        embedding: settings.whole("embedding", 64)?,
+        hidden: settings.widths("hidden", &[128])?,
+        activation: activation(settings, Activation::Tanh)?,
+        dropout: dropout(settings)?,
+        output: WordOutputKind::Linear,
+    })
+}
+
+fn decoder(settings: &Settings<'_>) -> Result<NetworkConfig, SelectorError> {
+    Ok(NetworkConfig::Decoder {
+        dimension: settings.whole("dimension", 64)?,
+        depth: settings.whole("depth", 2)?,
+        num_heads: settings.whole("heads", 4)?,
+        mlp_ratio: settings.whole("mlp-ratio", 4)?,
+        activation: activation(settings, Activation::GeluTanh)?,
+        dropout: dropout(settings)?,
+        output: WordOutputKind::Linear,
+    })
+}
+
 fn activation(settings: &Settings<'_>, default: Activation) -> Result<Activation, SelectorError> {
     let Some(name) = settings.text("activation") else { return Ok(default) };
     name.parse().map_err(|_| settings.wrong("activation", &format!("one of {}", ACTIVATION.about)))
@@ -158,6 +211,17 @@ mod tests {
             let config = MODELS.build(&Selector::named(name)).unwrap();
             let network = config.init_seeded(&[1, 16, 16], 3, 1, &device).unwrap();
             assert_eq!(network.forward(Tensor::zeros([2, 256], &device)).dims(), [2, 3], "{name}");
+        }
+    }
+
+    #[test]
+    fn every_language_model_takes_a_context() {
+        let device = Device::flex();
+        for name in LANGUAGE_MODELS.names() {
+            let config = LANGUAGE_MODELS.build(&Selector::named(name)).unwrap();
+            let network = config.init_seeded(&[3], 7, 1, &device).unwrap();
+            let contexts = Tensor::<2>::from_data([[0.0, 1.0, 7.0], [2.0, 3.0, 4.0]], &device);
+            assert_eq!(network.forward(contexts).dims(), [2, 7], "{name}");
         }
     }
 

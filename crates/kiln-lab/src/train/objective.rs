@@ -1,15 +1,18 @@
 //! What a training minimises.
 
+use std::path::Path;
+
 use burn::tensor::{Int, Tensor};
-use kiln_loss::{ClassificationLoss, LossError, RegressionLoss};
+use kiln_loss::{ClassificationLoss, RegressionLoss};
 use kiln_nn::Network;
 
 use super::Batch;
+use crate::{LabError, files};
 
 /// A scalar to minimise on a batch.
 ///
-/// Every [`ClassificationLoss`] is one, and [`RegressionObjective`] learns numbers. Objectives that look at the inputs too, such as adversarial ones, implement
-/// [`loss`](Objective::loss) themselves.
+/// Every [`ClassificationLoss`] is one, and [`RegressionObjective`] learns numbers. Objectives that look at the inputs too, such
+/// as adversarial ones, implement [`loss`](Objective::loss) themselves.
 pub trait Objective: Send + Sync {
     /// Loss of a batch, with its graph.
     ///
@@ -51,16 +54,37 @@ pub trait Objective: Send + Sync {
         true
     }
 
-    /// What the objective remembers of the training rows, for a checkpoint; nothing where it has no memory.
-    fn memory(&self) -> Option<Vec<f32>> {
-        None
+    /// Whether a step of a training forms the outputs of all classes. Where it does not, nobody asks for the accuracy on the
+    /// training rows, which would form them again.
+    fn forms_outputs(&self) -> bool {
+        true
     }
 
-    /// Goes on with what [`memory`](Objective::memory) gave.
+    /// The network at the end of an epoch, as it is judged and kept: an objective that trains weights of its own puts them
+    /// in.
+    fn finish_epoch(&self, network: Network) -> Network {
+        network
+    }
+
+    /// Whether there is something to keep in a checkpoint besides the network: what the objective remembers of the
+    /// training rows, or weights of its own.
+    fn has_memory(&self) -> bool {
+        false
+    }
+
+    /// Writes that into `file`, whole.
     ///
     /// # Errors
-    /// [`LossError::Memory`] where it cannot have given that.
-    fn remember(&self, _memory: Vec<f32>) -> Result<(), LossError> {
+    /// [`LabError::Io`] when the file cannot be written.
+    fn save_memory(&self, _file: &Path) -> Result<(), LabError> {
+        Ok(())
+    }
+
+    /// Goes on with what [`save_memory`](Objective::save_memory) has written.
+    ///
+    /// # Errors
+    /// [`LabError::Io`] when the file cannot be read, [`LabError::Corrupt`] when it holds something else.
+    fn load_memory(&self, _file: &Path) -> Result<(), LabError> {
         Ok(())
     }
 }
@@ -91,12 +115,19 @@ impl<L: ClassificationLoss> Objective for L {
         ClassificationLoss::measures_progress(self)
     }
 
-    fn memory(&self) -> Option<Vec<f32>> {
-        ClassificationLoss::memory(self)
+    fn has_memory(&self) -> bool {
+        self.memory().is_some()
     }
 
-    fn remember(&self, memory: Vec<f32>) -> Result<(), LossError> {
-        ClassificationLoss::remember(self, memory)
+    /// Single-precision numbers, little-endian, one after the other.
+    fn save_memory(&self, file: &Path) -> Result<(), LabError> {
+        files::write_numbers(file, &self.memory().unwrap_or_default())
+    }
+
+    fn load_memory(&self, file: &Path) -> Result<(), LabError> {
+        const WHAT: &str = "memory of the loss";
+        let memory = files::read_numbers(WHAT, file)?;
+        self.remember(memory).map_err(|error| LabError::corrupt(WHAT, file, error))
     }
 }
 

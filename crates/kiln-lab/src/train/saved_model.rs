@@ -76,6 +76,11 @@ impl SavedModel {
         }
     }
 
+    /// Whether the model continues text.
+    pub fn reads_text(&self) -> bool {
+        self.preprocessing.is_text()
+    }
+
     /// Whether the loss that the network was trained with makes its softmax a probability.
     pub fn gives_probabilities(&self) -> bool {
         self.task() == Task::Classify && self.training.loss.as_ref().is_none_or(gives_probabilities)

@@ -71,9 +71,16 @@ pub struct ScheduledRate {
     step: usize,
 }
 
+impl ScheduledRate {
+    /// The rate of a step, from 0.
+    pub fn at(&self, step: usize) -> f64 {
+        self.schedule.rate(self.base, step, self.total)
+    }
+}
+
 impl LrScheduler for ScheduledRate {
     fn step(&mut self) -> LearningRate {
-        let rate = self.schedule.rate(self.base, self.step, self.total);
+        let rate = self.at(self.step);
         self.step += 1;
         rate
     }

@@ -110,7 +110,7 @@ pub fn train_on(
         epoch >= settings.epochs || training.patience.is_some_and(|patience| history.is_exhausted(epoch, patience))
     });
     if !finished {
-        let has_classes = train.has_classes();
+        let (has_classes, forms_outputs) = (train.has_classes(), procedure.objective.forms_outputs());
         let (train, validation) = loaders(train, validation, &settings, resumed.unwrap_or(0) + 1, &device);
         let mut supervised = SupervisedTraining::new(folder, train, validation)
             .metrics((LossMetric::new(),))
@@ -133,7 +133,10 @@ pub fn train_on(
             .with_training_strategy(training.strategy.into())
             .num_epochs(settings.epochs);
         if has_classes {
-            supervised = supervised.metrics((AccuracyMetric::new(),));
+            supervised = supervised.metric_valid_numeric(AccuracyMetric::new());
+        }
+        if has_classes && forms_outputs {
+            supervised = supervised.metric_train_numeric(AccuracyMetric::new());
         }
         if let Some(patience) = training.patience {
             supervised = supervised.early_stopping(Patience { history: history.clone(), patience });

@@ -1,7 +1,11 @@
 //! What is learnt, and the losses that fit it.
 
+use std::fmt;
+use std::str::FromStr;
+
 use kiln_data::{ArrayDataset, Task};
 use kiln_loss::{ClassificationLoss, RegressionLoss};
+use serde::{Deserialize, Serialize};
 
 use super::selector::{Entry, Registry, SelectorError, SettingInfo};
 use super::{LOSSES, Objective, RegressionObjective, Selector};
@@ -43,6 +47,68 @@ pub const REGRESSION_LOSSES: Registry<RegressionLoss> = Registry {
     ],
 };
 
+/// What a training is for, as a person says it.
+///
+/// ```
+/// use kiln_lab::train::TrainingTask;
+///
+/// let task: TrainingTask = "language-model".parse()?;
+/// assert_eq!(task.to_string(), "language-model");
+/// # Ok::<(), String>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TrainingTask {
+    /// A class for each row.
+    Classify,
+    /// Numbers for each row.
+    Regress,
+    /// The next word of a text.
+    LanguageModel,
+}
+
+impl TrainingTask {
+    /// All of them, in the order in which messages name them.
+    pub const ALL: [Self; 3] = [Self::Classify, Self::Regress, Self::LanguageModel];
+
+    /// What it says about the targets of rows; nothing for text.
+    pub fn of_rows(self) -> Option<Task> {
+        match self {
+            Self::Classify => Some(Task::Classify),
+            Self::Regress => Some(Task::Regress),
+            Self::LanguageModel => None,
+        }
+    }
+}
+
+impl From<Task> for TrainingTask {
+    fn from(task: Task) -> Self {
+        match task {
+            Task::Classify => Self::Classify,
+            Task::Regress => Self::Regress,
+        }
+    }
+}
+
+impl fmt::Display for TrainingTask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Classify => "classify",
+            Self::Regress => "regress",
+            Self::LanguageModel => "language-model",
+        })
+    }
+}
+
+impl FromStr for TrainingTask {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|task| task.to_string() == text);
+        found.ok_or_else(|| format!("{}, {} or {} is needed", Self::ALL[0], Self::ALL[1], Self::ALL[2]))
+    }
+}
+
 /// The task of data that is learnt from.
 pub fn task_of(data: &ArrayDataset) -> Task {
     if data.is_classification() { Task::Classify } else { Task::Regress }
@@ -81,7 +147,7 @@ pub fn build_objective(loss: &Selector, data: &ArrayDataset) -> Result<Box<dyn O
 }
 
 /// Refuses a loss of the registry that does not fit, with those of the one that does.
-fn refuse_other<A, B>(
+pub(super) fn refuse_other<A, B>(
     loss: &Selector,
     other_targets: &'static str,
     other: &Registry<A>,

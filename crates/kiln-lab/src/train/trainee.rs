@@ -106,11 +106,12 @@ impl Procedure {
         course.pending = Some(Moment { steps: batch.step + 1, epoch: batch.epoch as u64, ends_epoch });
     }
 
-    /// Shows the network to the probes after an update.
-    fn updated(&self, network: &Network) {
+    /// The network after an update, which the probes have seen.
+    fn updated(&self, network: Network) -> Network {
         let mut course = self.lock();
-        let Some(moment) = course.pending.take() else { return };
-        if let Err(failure) = course.watch.look(network, moment, &self.context) {
+        let Some(moment) = course.pending.take() else { return network };
+        let network = if moment.ends_epoch { self.objective.finish_epoch(network) } else { network };
+        if let Err(failure) = course.watch.look(&network, moment, &self.context) {
             self.fail(&mut course, failure);
         }
         if let Some(memory) = self.memory.as_ref().filter(|_| moment.ends_epoch)
@@ -118,6 +119,7 @@ impl Procedure {
         {
             self.fail(&mut course, failure);
         }
+        network
     }
 }
 
@@ -136,14 +138,18 @@ impl TrainStep for Trainee {
         let learned = procedure.rule.learn(&self.network, procedure.objective.as_ref(), &batch);
         procedure.computed(&batch, scalar(&learned.loss));
         let rows = batch.rows.len();
-        let outputs = || learned.logits.unwrap_or_else(|| self.network.forward(batch.inputs).detach());
-        let item = scored(learned.loss, rows, batch.targets, outputs);
+        let item = if procedure.objective.forms_outputs() {
+            let outputs = || learned.logits.unwrap_or_else(|| self.network.forward(batch.inputs).detach());
+            scored(learned.loss, rows, batch.targets, outputs)
+        } else {
+            unscored(learned.loss, rows)
+        };
         TrainOutput { grads: learned.gradients, item }
     }
 
     fn optimize(self, optimizer: &mut ModuleOptimizer, rate: ModuleLearningRate, gradients: GradientsParams) -> Self {
         let network = self.procedure.rule.update(self.network, optimizer, rate, gradients);
-        self.procedure.updated(&network);
+        let network = self.procedure.updated(network);
         Self { network, procedure: self.procedure }
     }
 }
@@ -166,14 +172,20 @@ fn scored(
     targets: BatchTargets,
     outputs: impl FnOnce() -> Tensor<2>,
 ) -> ClassificationOutput {
-    // Burn's metric weighs a batch by the number of its losses: a last batch of one row must not count as a whole one.
-    let loss = loss.expand([rows]);
     match targets {
-        BatchTargets::Classes(classes) => ClassificationOutput::new(loss, outputs(), classes),
-        BatchTargets::Values(_) => {
-            // Burn's own items are the only ones that a loop takes; nothing reads these two.
-            let device = loss.device();
-            ClassificationOutput::new(loss, Tensor::zeros([1, 1], &device), Tensor::zeros([1], &device))
-        }
+        BatchTargets::Classes(classes) => ClassificationOutput::new(weighted(loss, rows), outputs(), classes),
+        BatchTargets::Values(_) => unscored(loss, rows),
     }
+}
+
+/// What the metrics get of a batch whose outputs nobody looks at.
+fn unscored(loss: Tensor<1>, rows: usize) -> ClassificationOutput {
+    // Burn's own items are the only ones that a loop takes; nothing reads these two.
+    let device = loss.device();
+    ClassificationOutput::new(weighted(loss, rows), Tensor::zeros([1, 1], &device), Tensor::zeros([1], &device))
+}
+
+/// Burn's metric weighs a batch by the number of its losses: a last batch of one row must not count as a whole one.
+fn weighted(loss: Tensor<1>, rows: usize) -> Tensor<1> {
+    loss.expand([rows])
 }

@@ -1,12 +1,11 @@
 //! Feed-forward language models: with an output layer that updates itself, and wholly under Adam.
 
 use burn::module::Module;
-use burn::nn::Linear;
 use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, Int, Tensor};
 use kiln_lab::LabError;
 use kiln_loss::{ClassificationLoss, LayerError};
-use kiln_nn::{Activation, NgramConfig, NgramEncoder, WeightStream};
+use kiln_nn::{Activation, NextWordModel, NgramConfig, NgramEncoder, WeightStream, WordEncoder, WordOutput};
 
 use super::corpus::{Corpus, Windows};
 use super::method::OutputLayer;
@@ -67,17 +66,11 @@ impl Learner for LanguageModel {
 
 /// A model whose output layer is an ordinary one, trained with Adam as a whole.
 pub(super) struct DenseLanguageModel {
-    network: Network,
+    network: NextWordModel,
     optimizer: ModuleOptimizer,
     loss: Box<dyn ClassificationLoss>,
     learning_rate: f64,
     device: Device,
-}
-
-#[derive(Module, Debug)]
-struct Network {
-    encoder: NgramEncoder,
-    head: Linear,
 }
 
 impl DenseLanguageModel {
@@ -98,7 +91,8 @@ impl DenseLanguageModel {
             .init_encoder_seeded(seed, &device)
             .map_err(LabError::method)?;
         let head = WeightStream::new(seed, &device).linear(encoder.feature_width(), corpus.vocabulary);
-        let (network, loss) = (Network { encoder, head }, trial.method.dense_loss()?);
+        let network = NextWordModel { encoder: WordEncoder::Ngram(encoder), output: WordOutput::Linear(head) };
+        let loss = trial.method.dense_loss()?;
         Ok(Self { network, optimizer: adam(), loss, learning_rate: trial.output_rate, device })
     }
 }
@@ -108,7 +102,7 @@ impl Learner for DenseLanguageModel {
         let (contexts, targets) = windows.batch(examples, &self.device);
         let targets: Vec<i64> = targets.iter().map(|&target| target as i64).collect();
         let targets = Tensor::<1, Int>::from_data(targets.as_slice(), &self.device);
-        let logits = self.network.head.forward(self.network.encoder.forward(contexts));
+        let logits = self.network.forward(contexts);
         let loss = self.loss.forward(logits, targets);
         let value = loss.clone().into_scalar::<f32>();
         let gradients = GradientsParams::from_grads(loss.backward(), &self.network);
@@ -117,8 +111,7 @@ impl Learner for DenseLanguageModel {
     }
 
     fn scores(&self, contexts: Tensor<2, Int>) -> Result<Tensor<2>, LayerError> {
-        let network = self.network.valid();
-        Ok(network.head.forward(network.encoder.forward(contexts)))
+        Ok(self.network.valid().forward(contexts))
     }
 }
 

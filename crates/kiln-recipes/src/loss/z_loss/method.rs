@@ -2,9 +2,10 @@
 
 use burn::tensor::Tensor;
 use kiln_lab::LabError;
+use kiln_lab::train::BothForms;
 use kiln_loss::{
     ClassificationLoss, CrossEntropyLossConfig, Diagnostics, FactoredSphericalConfig, FactoredSphericalLayer,
-    HierarchicalSoftmax2, HierarchicalSoftmax2Config, LogSoftmaxLayer, LogSoftmaxLayerConfig, SphericalLoss,
+    HierarchicalSoftmax2, HierarchicalSoftmax2Config, LogSoftmaxLayer, LogSoftmaxLayerConfig,
     SphericalSoftmaxLossConfig, SquaredSphericalLossConfig, StepOut, TaylorSoftmaxLossConfig, ZLossConfig,
 };
 use serde::{Deserialize, Serialize};
@@ -106,10 +107,6 @@ impl Method {
         })
     }
 }
-
-/// A loss on logits that the factored layer knows too.
-pub(super) trait BothForms: ClassificationLoss + SphericalLoss {}
-impl<L: ClassificationLoss + SphericalLoss> BothForms for L {}
 
 /// An output layer with its loss.
 pub(super) enum OutputLayer {

@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, Int, Tensor};
 use kiln_data::split::permutation;
-use kiln_lab::train::epoch_seed;
+use kiln_lab::train::{epoch_seed, is_divergence};
 use kiln_lab::{JobContext, LabError};
 use kiln_loss::{LayerError, RankCounts, RankMetrics};
 use serde::{Deserialize, Serialize};
@@ -131,16 +131,4 @@ fn evaluate(
         counts.add(learner.scores(contexts)?, &targets)?;
     }
     Ok(counts.metrics())
-}
-
-/// Whether an error means that the weights grew without bound.
-fn is_divergence(error: &LayerError) -> bool {
-    matches!(
-        error,
-        LayerError::LossValue { .. }
-            | LayerError::StepTooLong { .. }
-            | LayerError::Singular { .. }
-            | LayerError::Hidden { .. }
-            | LayerError::Score { .. }
-    )
 }

@@ -2,7 +2,7 @@
 
 use burn::nn::conv::{Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d};
 use burn::nn::norm::Normalization;
-use burn::nn::{BatchNorm, Dropout, Embedding, GroupNorm, InstanceNorm, LayerNorm, Linear, RmsNorm};
+use burn::nn::{BatchNorm, Dropout, Embedding, GroupNorm, InstanceNorm, LayerNorm, RmsNorm};
 use burn::tensor::ops::{AttentionModuleOptions, MaxPoolOptions};
 use burn::tensor::{Int, Tensor, activation, module};
 
@@ -10,10 +10,6 @@ use super::Numbers;
 use crate::Values;
 
 impl Numbers for Values {
-    fn linear<const D: usize>(&self, layer: &Linear, x: Tensor<D>) -> Tensor<D> {
-        layer.forward(x)
-    }
-
     fn conv1d(&self, layer: &Conv1d, x: Tensor<3>) -> Tensor<3> {
         layer.forward(x)
     }

@@ -8,11 +8,13 @@
 //! runs.
 //!
 //! - [`linear`]: `x W + b` and its gradients.
+//! - [`conv2d`]: convolutions of images and their gradients.
 //! - [`matrix`]: products of matrices in plain slices.
 //! - [`FlexSlice`]: the memory of a tensor, read and changed in place.
 //!
 //! The functions here know no graph: `kiln-autodiff` makes one node of a kernel and its gradients.
 
+pub mod conv2d;
 mod flex;
 pub mod linear;
 pub mod matrix;

@@ -7,8 +7,8 @@ use rayon::prelude::*;
 
 use crate::Real;
 use crate::flex::{FlexMatrix, FlexSlice, element_type, tensor_of, written};
-use crate::matrix::{Block, MatrixView};
-use crate::threads::join;
+use crate::matrix::{Block, MatrixView, Start};
+use crate::threads::{SMALLEST_HALF, join};
 
 /// Gradients by input, weight and bias; none where it was not wanted.
 pub type Gradients<const D: usize> = (Option<Tensor<D>>, Option<Tensor<2>>, Option<Tensor<1>>);
@@ -17,9 +17,7 @@ pub type Gradients<const D: usize> = (Option<Tensor<D>>, Option<Tensor<2>>, Opti
 /// its graph; [`forward`] and [`backward`] take what [`Tensor::inner`] gives.
 pub fn applies<const D: usize>(x: &Tensor<D>, weight: &Tensor<2>, bias: Option<&Tensor<1>>) -> bool {
     let element = element_type(x);
-    element.is_some()
-        && element_type(weight) == element
-        && bias.is_none_or(|bias| element_type(bias) == element)
+    element.is_some() && element_type(weight) == element && bias.is_none_or(|bias| element_type(bias) == element)
 }
 
 /// `y = x W + b`
@@ -124,9 +122,6 @@ fn backward_in<E: Real, const D: usize>(
     )
 }
 
-/// Multiplications that are worth a second thread.
-const SMALLEST_HALF: usize = 1 << 20;
-
 /// Parts that a large product is cut into.
 const MOST_PARTS: usize = 64;
 
@@ -154,7 +149,7 @@ fn write_product<E: Real>(
     let (rows, cols) = (out.num_rows(), out.num_cols());
     let work = rows * cols * left.num_cols();
     if work <= largest_part || (rows <= ROW_STEP && cols <= COL_STEP) {
-        return out.set_product(left, right, bias);
+        return out.set_product(left, right, bias.map_or(Start::Zero, Start::EveryRow));
     }
     if cols >= rows.max(2 * COL_STEP) || rows <= ROW_STEP {
         let at = half(cols, COL_STEP);

@@ -109,7 +109,7 @@ pub fn multiply<E: Real>(
     threads: Threads,
 ) {
     assert_eq!(out.len(), left.rows * right.cols, "the product's size differs from its place");
-    let mut block = Block::of_written(out, left.rows, right.cols);
+    let mut block = Block::of_numbers(out, left.rows, right.cols);
     // SAFETY: the block is a slice of numbers.
     unsafe { block.accumulate(keep, scale, left, right, threads) }
 }
@@ -125,6 +125,16 @@ pub(crate) struct Block<'a, E> {
     memory: PhantomData<&'a mut [MaybeUninit<E>]>,
 }
 
+/// What a product is added to.
+#[derive(Clone, Copy)]
+pub(crate) enum Start<'a, E> {
+    Zero,
+    /// The same values in every row.
+    EveryRow(&'a [E]),
+    /// The same values in every column.
+    EveryCol(&'a [E]),
+}
+
 // SAFETY: a block is a mutable borrow of its elements and of no others.
 unsafe impl<E: Send> Send for Block<'_, E> {}
 
@@ -136,7 +146,8 @@ impl<'a, E: Real> Block<'a, E> {
         Self { start, rows, cols, row_stride: cols, col_stride: 1, memory: PhantomData }
     }
 
-    fn of_written(values: &'a mut [E], rows: usize, cols: usize) -> Self {
+    /// Numbers, as a row-major matrix.
+    pub(crate) fn of_numbers(values: &'a mut [E], rows: usize, cols: usize) -> Self {
         assert_eq!(values.len(), rows * cols, "a {rows} x {cols} block does not fit {} values", values.len());
         Self { start: values.as_mut_ptr(), rows, cols, row_stride: cols, col_stride: 1, memory: PhantomData }
     }
@@ -151,13 +162,7 @@ impl<'a, E: Real> Block<'a, E> {
 
     /// The transpose, without moving anything.
     pub(crate) fn t(self) -> Self {
-        Self {
-            rows: self.cols,
-            cols: self.rows,
-            row_stride: self.col_stride,
-            col_stride: self.row_stride,
-            ..self
-        }
+        Self { rows: self.cols, cols: self.rows, row_stride: self.col_stride, col_stride: self.row_stride, ..self }
     }
 
     /// The first `at` rows, and the others.
@@ -174,24 +179,48 @@ impl<'a, E: Real> Block<'a, E> {
         (first.t(), second.t())
     }
 
-    /// `left right`, plus the bias in every row.
-    pub(crate) fn set_product(&mut self, left: MatrixView<'_, E>, right: MatrixView<'_, E>, bias: Option<&[E]>) {
-        if let Some(bias) = bias {
-            self.set_rows(bias);
-        }
-        let keep = if bias.is_some() { 1.0 } else { 0.0 };
+    /// `left right + start`, on the calling thread.
+    pub(crate) fn set_product(&mut self, left: MatrixView<'_, E>, right: MatrixView<'_, E>, start: Start<'_, E>) {
+        let keep = match start {
+            Start::Zero => 0.0,
+            Start::EveryRow(values) => {
+                self.set_every_row(values);
+                1.0
+            }
+            Start::EveryCol(values) => {
+                self.set_every_col(values);
+                1.0
+            }
+        };
         // SAFETY: what is kept has just been written.
         unsafe { self.accumulate(keep, 1.0, left, right, Threads::Caller) }
     }
 
-    /// Every row becomes `values`.
-    fn set_rows(&mut self, values: &[E]) {
+    /// Adds `left right`, on the calling thread.
+    ///
+    /// # Safety
+    /// Every element has been written.
+    pub(crate) unsafe fn add_product(&mut self, left: MatrixView<'_, E>, right: MatrixView<'_, E>) {
+        // SAFETY: as the caller says.
+        unsafe { self.accumulate(1.0, 1.0, left, right, Threads::Caller) }
+    }
+
+    fn set_every_row(&mut self, values: &[E]) {
         assert_eq!(values.len(), self.cols, "{} values for rows of {}", values.len(), self.cols);
-        assert_eq!(self.col_stride, 1, "rows of a transposed block cannot be set as a whole");
-        for row in 0..self.rows {
-            // SAFETY: the row is one of the block, which is borrowed mutably, and has as many elements as `values`.
-            unsafe { values.as_ptr().copy_to_nonoverlapping(self.start.add(row * self.row_stride), self.cols) }
-        }
+        (0..self.rows).for_each(|row| self.row_mut(row).copy_from_slice(values));
+    }
+
+    fn set_every_col(&mut self, values: &[E]) {
+        assert_eq!(values.len(), self.rows, "{} values for columns of {}", values.len(), self.rows);
+        values.iter().enumerate().for_each(|(row, value)| self.row_mut(row).fill(*value));
+    }
+
+    /// One row, to be written.
+    fn row_mut(&mut self, row: usize) -> &mut [E] {
+        assert!(self.col_stride == 1 && row < self.rows, "row {row} of {} contiguous ones", self.rows);
+        let start = if self.cols == 0 { self.start } else { self.start.wrapping_add(row * self.row_stride) };
+        // SAFETY: the row's elements are those of the block, which is borrowed mutably.
+        unsafe { std::slice::from_raw_parts_mut(start, self.cols) }
     }
 
     /// `self <- keep self + scale left right`; `keep = 0` overwrites, whatever was there.
@@ -259,12 +288,12 @@ mod tests {
 
     #[test]
     fn a_product_that_overwrites_reads_nothing_whatever_its_sizes() {
-        for [rows, inner, cols] in [[1, 5, 1], [1, 40, 70], [70, 40, 1], [9, 1, 9], [9, 2, 70], [90, 33, 70], [3, 0, 2]] {
+        for [rows, inner, cols] in [[1, 5, 1], [1, 40, 70], [70, 40, 1], [9, 1, 9], [9, 2, 70], [90, 33, 70], [3, 0, 2]]
+        {
             let (left, right) = (vec![1.0f32; rows * inner], vec![1.0f32; inner * cols]);
             for transposed in [false, true] {
                 let mut out = vec![f32::NAN; rows * cols];
-                let right =
-                    if transposed { rows_of(&right, cols, inner).t() } else { rows_of(&right, inner, cols) };
+                let right = if transposed { rows_of(&right, cols, inner).t() } else { rows_of(&right, inner, cols) };
                 multiply(&mut out, 0.0, 1.0, rows_of(&left, rows, inner), right, Threads::Caller);
                 assert!(out.iter().all(|value| *value == inner as f32), "{rows} x {inner} x {cols}: {out:?}");
             }
@@ -273,15 +302,17 @@ mod tests {
 
     #[test]
     fn blocks_are_written_where_they_lie() {
-        let mut memory = [MaybeUninit::new(0.0f64); 12];
-        let (top, mut bottom) = Block::of_rows(&mut memory, 3, 4).split_rows(1);
+        let mut memory = [0.0f64; 12];
+        let (top, mut bottom) = Block::of_numbers(&mut memory, 3, 4).split_rows(1);
         let (mut left, mut right) = top.split_cols(3);
-        left.set_product(rows_of(&[2.0], 1, 1), rows_of(&[1.0, 2.0, 3.0], 1, 3), Some(&[10.0, 20.0, 30.0]));
-        right.set_product(rows_of(&[5.0], 1, 1), rows_of(&[5.0], 1, 1), None);
-        bottom.set_product(rows_of(&[1.0, 2.0], 2, 1), rows_of(&[1.0, 2.0, 3.0, 4.0], 1, 4), None);
-        // SAFETY: all were numbers from the start.
-        let values = memory.map(|value| unsafe { value.assume_init() });
-        assert_eq!(values, [12.0, 24.0, 36.0, 25.0, 1.0, 2.0, 3.0, 4.0, 2.0, 4.0, 6.0, 8.0]);
+        left.set_product(rows_of(&[2.0], 1, 1), rows_of(&[1.0, 2.0, 3.0], 1, 3), Start::EveryRow(&[10.0, 20.0, 30.0]));
+        right.set_product(rows_of(&[5.0], 1, 1), rows_of(&[5.0], 1, 1), Start::Zero);
+        bottom.set_product(
+            rows_of(&[1.0, 2.0], 2, 1),
+            rows_of(&[1.0, 2.0, 3.0, 4.0], 1, 4),
+            Start::EveryCol(&[0.0, 100.0]),
+        );
+        assert_eq!(memory, [12.0, 24.0, 36.0, 25.0, 1.0, 2.0, 3.0, 4.0, 102.0, 104.0, 106.0, 108.0]);
     }
 
     #[test]

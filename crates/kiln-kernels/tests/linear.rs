@@ -135,8 +135,14 @@ fn any_number_of_threads_gives_the_same_bits() {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| {
                 let output = linear::forward(x.clone(), weight.clone(), Some(bias.clone()));
-                let (of_x, of_weight, of_bias) = linear::backward(x.clone(), weight.clone(), upstream.clone(), [true; 3]);
-                (output.into_data(), of_x.unwrap().into_data(), of_weight.unwrap().into_data(), of_bias.unwrap().into_data())
+                let (of_x, of_weight, of_bias) =
+                    linear::backward(x.clone(), weight.clone(), upstream.clone(), [true; 3]);
+                (
+                    output.into_data(),
+                    of_x.unwrap().into_data(),
+                    of_weight.unwrap().into_data(),
+                    of_bias.unwrap().into_data(),
+                )
             })
         });
         assert!(results[0] == results[1] && results[1] == results[2], "{rows} x {inputs} x {outputs}");
@@ -164,7 +170,6 @@ fn shapes_that_do_not_fit_are_named() {
     linear::forward(random([3, 4], DType::F32), random([5, 2], DType::F32), None);
 }
 
-
 #[test]
 fn gradients_are_those_of_central_differences() {
     let weight = random([3, 2], DType::F64);
@@ -175,7 +180,8 @@ fn gradients_are_those_of_central_differences() {
         linear::backward(x, weight.clone(), output * 2.0, [true, false, false]).0.unwrap()
     };
     let sum_of_squares = |x: &[f64]| {
-        let x = Tensor::<2>::from_data(burn::tensor::TensorData::new(x.to_vec(), [4, 3]), (&Device::flex(), DType::F64));
+        let x =
+            Tensor::<2>::from_data(burn::tensor::TensorData::new(x.to_vec(), [4, 3]), (&Device::flex(), DType::F64));
         values(&linear::forward(x, weight.clone(), None)).iter().map(|value| value * value).sum()
     };
     assert_close(&values(&gradient), &central_differences(sum_of_squares, &x), 1e-6);

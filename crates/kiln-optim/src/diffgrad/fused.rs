@@ -14,7 +14,9 @@ use crate::widest_vectors::{CHUNK, with_widest_vectors};
 /// Whether [`step`] can update this parameter.
 pub(super) fn accepts<const D: usize>(tensor: &Tensor<D>, grad: &Tensor<D>, state: &DiffGradState<D>) -> bool {
     tensor.shape() == grad.shape()
-        && [tensor, grad, &state.moment_1, &state.moment_2, &state.previous_grad].into_iter().all(FlexSlice::<f32>::accepts)
+        && [tensor, grad, &state.moment_1, &state.moment_2, &state.previous_grad]
+            .into_iter()
+            .all(FlexSlice::<f32>::accepts)
         && state.max_moment_2.as_ref().is_none_or(FlexSlice::<f32>::accepts)
 }
 

@@ -13,7 +13,6 @@ mod adadelta;
 mod adam;
 mod diffgrad;
 mod error;
-mod flex_slices;
 pub mod functions;
 mod hyperparameter;
 mod kind;

@@ -5,7 +5,7 @@ use burn::nn::{PaddingConfig1d, PaddingConfig2d};
 use burn::tensor::module;
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
 
-use super::Numbers;
+use super::{Numbers, kernels};
 
 /// Axis of the channels.
 const CHANNELS: usize = 1;
@@ -25,7 +25,7 @@ pub(super) fn conv2d<N: Numbers>(numbers: &N, layer: &Conv2d, x: N::T<4>) -> N::
     let options = ConvOptions::new_with_padding(layer.stride, padding, layer.dilation, layer.groups);
     let bias = layer.bias.as_ref().map(|bias| numbers.parameter(bias));
     let weight = numbers.parameter(&layer.weight);
-    numbers.affine(x, weight, bias, CHANNELS, |x, weight, bias| module::conv2d(x, weight, bias, options.clone()))
+    numbers.affine(x, weight, bias, CHANNELS, |x, weight, bias| kernels::conv2d(x, weight, bias, options.clone()))
 }
 
 /// Zeros before and after the sequence.

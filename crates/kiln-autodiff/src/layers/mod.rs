@@ -3,6 +3,7 @@
 mod affine;
 mod attention;
 mod dropout;
+mod kernels;
 pub mod loss;
 mod normalisation;
 mod pooling;
@@ -62,7 +63,7 @@ pub trait Numbers: Arithmetic {
             let output = self.project::<2>(self.reshape(x, [1, inputs]), weight, bias);
             return self.reshape(output, [outputs; D]);
         }
-        self.affine(x, weight, bias, D - 1, module::linear)
+        self.affine(x, weight, bias, D - 1, kernels::linear)
     }
 
     /// Burn's convolution of sequences.

@@ -1,8 +1,8 @@
-//! Layers of plain values: Burn's own forward passes.
+//! Layers of plain values: Burn's own forward passes, but for those that have kernels of ours.
 
-use burn::nn::conv::{Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d};
+use burn::nn::conv::{Conv1d, ConvTranspose1d, ConvTranspose2d};
 use burn::nn::norm::Normalization;
-use burn::nn::{BatchNorm, Dropout, Embedding, GroupNorm, InstanceNorm, LayerNorm, Linear, RmsNorm};
+use burn::nn::{BatchNorm, Dropout, Embedding, GroupNorm, InstanceNorm, LayerNorm, RmsNorm};
 use burn::tensor::ops::{AttentionModuleOptions, MaxPoolOptions};
 use burn::tensor::{Int, Tensor, activation, module};
 
@@ -10,15 +10,7 @@ use super::{Numbers, dropout};
 use crate::Values;
 
 impl Numbers for Values {
-    fn linear<const D: usize>(&self, layer: &Linear, x: Tensor<D>) -> Tensor<D> {
-        layer.forward(x)
-    }
-
     fn conv1d(&self, layer: &Conv1d, x: Tensor<3>) -> Tensor<3> {
-        layer.forward(x)
-    }
-
-    fn conv2d(&self, layer: &Conv2d, x: Tensor<4>) -> Tensor<4> {
         layer.forward(x)
     }
 

@@ -2,11 +2,11 @@
 
 use burn::config::Config;
 use burn::tensor::{DType, Tensor, TensorData};
+use kiln_kernels::matrix::{Threads, multiply, rows_of};
 use rayon::prelude::*;
 
 use super::layer_error::require;
 use super::log_softmax_layer::normal_weights;
-use super::matrix::{Threads, multiply, rows_of};
 use super::output_layer::{check_learning_rate, check_losses, check_size, check_targets, read_hidden, surrogate};
 use super::softmax_rows::exponentiate;
 use super::{LayerError, StepOut};

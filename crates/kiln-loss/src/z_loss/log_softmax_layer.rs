@@ -2,13 +2,13 @@
 
 use burn::config::Config;
 use burn::tensor::{DType, Tensor, TensorData};
+use kiln_kernels::matrix::{Threads, multiply, rows_of};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
 use super::layer_error::require;
-use super::matrix::{Threads, multiply, rows_of};
 use super::output_layer::{check_learning_rate, check_losses, check_size, check_targets, read_hidden, surrogate};
 use super::softmax_rows::{RowSum, exponentiate};
 use super::{LayerError, StepOut};

@@ -1,27 +1,14 @@
 //! The number types that a layer's weights can have.
 
-use burn::tensor::DType;
-
-mod sealed {
-    pub trait Sealed {}
-    impl Sealed for f32 {}
-    impl Sealed for f64 {}
-}
+use kiln_kernels::Real;
 
 /// Element type of the large weight matrix of an output layer: `f32` (half the memory) or `f64` (for checks).
-pub trait LayerScalar:
-    sealed::Sealed + burn::tensor::Element + Copy + Default + PartialOrd + Send + Sync + std::fmt::Debug + 'static
-{
-    /// The same type as Burn names it.
-    const DTYPE: DType;
+pub trait LayerScalar: Real {
     /// The same type as safetensors names it.
     const STORED_AS: safetensors::Dtype;
     /// How far the condition number of `U` may grow before rounding of `V` in this type shows in `W = V U`: the relative
     /// error of `W` is about the condition number times the rounding of one value.
     const LARGEST_CONDITION: f64;
-
-    /// Rounds to this type.
-    fn from_f64(value: f64) -> Self;
 
     /// The value, widened.
     fn widen(self) -> f64;
@@ -34,14 +21,8 @@ pub trait LayerScalar:
 }
 
 impl LayerScalar for f32 {
-    const DTYPE: DType = DType::F32;
     const STORED_AS: safetensors::Dtype = safetensors::Dtype::F32;
     const LARGEST_CONDITION: f64 = 1e2;
-
-    #[inline]
-    fn from_f64(value: f64) -> Self {
-        value as f32
-    }
 
     #[inline]
     fn widen(self) -> f64 {
@@ -58,14 +39,8 @@ impl LayerScalar for f32 {
 }
 
 impl LayerScalar for f64 {
-    const DTYPE: DType = DType::F64;
     const STORED_AS: safetensors::Dtype = safetensors::Dtype::F64;
     const LARGEST_CONDITION: f64 = 1e6;
-
-    #[inline]
-    fn from_f64(value: f64) -> Self {
-        value
-    }
 
     #[inline]
     fn widen(self) -> f64 {

@@ -2,10 +2,10 @@
 
 use burn::optim::{AdamState, AdaptiveMomentumState};
 use burn::tensor::Tensor;
+use kiln_kernels::FlexSlice;
 use rayon::prelude::*;
 
 use super::Adam;
-use crate::flex_slices::FlexSlice;
 use crate::widest_vectors::{CHUNK, with_widest_vectors};
 
 /// Whether [`step`] can update this parameter.
@@ -15,7 +15,7 @@ pub(super) fn accepts<const D: usize>(tensor: &Tensor<D>, grad: &Tensor<D>, stat
         [Some(&momentum.moment_1), Some(&momentum.moment_2), momentum.max_moment_2.as_ref()].into_iter().flatten()
     });
     let mut all = [tensor, grad].into_iter().chain(moments);
-    all.all(|part| FlexSlice::accepts(part) && part.shape() == tensor.shape())
+    all.all(|part| FlexSlice::<f32>::accepts(part) && part.shape() == tensor.shape())
 }
 
 /// One update.
@@ -185,7 +185,7 @@ mod tests {
     fn memory_is_reused_when_nobody_else_holds_it() {
         let device = Device::flex();
         let optimizer = AdamConfig::new().with_amsgrad(true).build().unwrap();
-        let address = |tensor: &Tensor<1>| FlexSlice::new(tensor.clone()).values().as_ptr();
+        let address = |tensor: &Tensor<1>| FlexSlice::<f32>::new(tensor.clone()).values().as_ptr();
         let places = |tensor: &Tensor<1>, state: &AdamState<1>| {
             let momentum = &state.momentum;
             [tensor, &momentum.moment_1, &momentum.moment_2, momentum.max_moment_2.as_ref().unwrap()].map(address)

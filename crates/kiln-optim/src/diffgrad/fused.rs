@@ -4,18 +4,20 @@
 //! split over the cores. All instruction sets give the same bits.
 
 use burn::tensor::Tensor;
+use kiln_kernels::FlexSlice;
 use rayon::prelude::*;
 
 use super::exponential::exp;
 use super::{Coefficients, DiffGrad, DiffGradFriction, DiffGradState};
-use crate::flex_slices::FlexSlice;
 use crate::widest_vectors::{CHUNK, with_widest_vectors};
 
 /// Whether [`step`] can update this parameter.
 pub(super) fn accepts<const D: usize>(tensor: &Tensor<D>, grad: &Tensor<D>, state: &DiffGradState<D>) -> bool {
     tensor.shape() == grad.shape()
-        && [tensor, grad, &state.moment_1, &state.moment_2, &state.previous_grad].into_iter().all(FlexSlice::accepts)
-        && state.max_moment_2.as_ref().is_none_or(FlexSlice::accepts)
+        && [tensor, grad, &state.moment_1, &state.moment_2, &state.previous_grad]
+            .into_iter()
+            .all(FlexSlice::<f32>::accepts)
+        && state.max_moment_2.as_ref().is_none_or(FlexSlice::<f32>::accepts)
 }
 
 /// One update. `state.time` is already that of this step.
@@ -66,10 +68,10 @@ pub(super) fn step<const D: usize>(
 
 /// Whether no element of the gradient is infinite or undefined.
 pub(super) fn all_finite<const D: usize>(grad: &Tensor<D>) -> bool {
-    if !FlexSlice::accepts(grad) {
+    if !FlexSlice::<f32>::accepts(grad) {
         return grad.clone().is_finite().all().into_scalar::<bool>();
     }
-    let grad = FlexSlice::new(grad.clone());
+    let grad = FlexSlice::<f32>::new(grad.clone());
     grad.values().par_chunks(CHUNK).all(|chunk| chunk.iter().fold(true, |finite, value| finite & value.is_finite()))
 }
 
@@ -372,7 +374,7 @@ mod tests {
     fn memory_is_reused_when_nobody_else_holds_it() {
         let device = Device::flex();
         let optimizer = DiffGradConfig::new().build().unwrap();
-        let address = |tensor: &Tensor<1>| FlexSlice::new(tensor.clone()).values().as_ptr();
+        let address = |tensor: &Tensor<1>| FlexSlice::<f32>::new(tensor.clone()).values().as_ptr();
         let tensor = Tensor::<1>::zeros([100], &device);
         let (tensor, state) = optimizer.step(1e-3, tensor, Tensor::ones([100], &device), None);
         let (before, moment) = (address(&tensor), address(&state.as_ref().unwrap().moment_1));

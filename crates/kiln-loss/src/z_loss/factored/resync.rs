@@ -1,10 +1,11 @@
 //! Recomputing the bookkeeping from the weights.
 
+use kiln_kernels::matrix::{Threads, multiply, rows_of};
 use rayon::prelude::*;
 
 use super::FactoredSphericalLayer;
 use crate::z_loss::LayerScalar;
-use crate::z_loss::matrix::{Threads, add_scaled, multiply, rows_of, symmetrise};
+use crate::z_loss::matrix::{add_scaled, symmetrise};
 
 /// Groups of rows of `V` that are summed separately, whatever the number of threads, so that sums are reproducible.
 const GROUPS: usize = 16;

@@ -1,10 +1,11 @@
 //! Scores of all classes, for evaluation.
 
 use burn::tensor::{Tensor, TensorData};
+use kiln_kernels::matrix::{Threads, multiply, rows_of};
 use rayon::prelude::*;
 
 use super::{BLOCK_ROWS, FactoredSphericalLayer};
-use crate::z_loss::matrix::{Threads, add_scaled, dot, multiply, rows_of};
+use crate::z_loss::matrix::{add_scaled, dot};
 use crate::z_loss::output_layer::read_hidden;
 use crate::z_loss::{LayerError, LayerScalar};
 

@@ -1,10 +1,11 @@
 //! Keeping the singular values of `U` near 1.
 
 use faer::{Mat, MatRef};
+use kiln_kernels::matrix::{Threads, multiply, rows_of};
 use rayon::prelude::*;
 
 use super::{BLOCK_ROWS, FactoredSphericalLayer};
-use crate::z_loss::matrix::{Threads, identity, multiply, rows_of};
+use crate::z_loss::matrix::identity;
 use crate::z_loss::{LayerError, LayerScalar};
 
 /// Singular values of `U` in here are left alone.

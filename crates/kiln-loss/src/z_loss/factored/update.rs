@@ -2,9 +2,10 @@
 
 use faer::linalg::solvers::Solve;
 use faer::{MatMut, MatRef};
+use kiln_kernels::matrix::{Threads, multiply, rows_of};
 
 use super::{Diagnostics, FactoredSphericalLayer};
-use crate::z_loss::matrix::{Threads, add_scaled, dot, multiply, rows_of, subtract_symmetric};
+use crate::z_loss::matrix::{add_scaled, dot, subtract_symmetric};
 use crate::z_loss::{LayerError, LayerScalar, SparseTargetLoss};
 
 /// Share of the largest possible centred sum of squares, `trace(S) |h|^2`, below which rounding of `S` hides it: the logits

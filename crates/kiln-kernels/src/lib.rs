@@ -1,0 +1,25 @@
+//! Kernels on the processor, where Burn's Flex backend leaves speed on the table.
+//!
+//! Burn's own operations remain the reference and the fallback: a kernel here computes what Burn's operation of the same
+//! name computes, to rounding, for tensors of `f32` and `f64` on the Flex device; everything else is left to Burn. The
+//! results are the same bits with any number of threads: work is cut by the sizes of the tensors alone.
+//!
+//! Matrix products are those of the gemm crate, which picks the widest instruction set (up to AVX-512) when the program
+//! runs.
+//!
+//! - [`linear`]: `x W + b` and its gradients.
+//! - [`conv2d`]: convolutions of images and their gradients.
+//! - [`matrix`]: products of matrices in plain slices.
+//! - [`FlexSlice`]: the memory of a tensor, read and changed in place.
+//!
+//! The functions here know no graph: `kiln-autodiff` makes one node of a kernel and its gradients.
+
+pub mod conv2d;
+mod flex;
+pub mod linear;
+pub mod matrix;
+mod real;
+mod threads;
+
+pub use flex::FlexSlice;
+pub use real::Real;

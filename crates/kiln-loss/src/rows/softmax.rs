@@ -46,7 +46,7 @@ impl Kernel for Exponentials<'_> {
         let (mut sums, mut excesses) = ([0.0; LANES], [0.0; LANES]);
         for chunk in chunks {
             for lane in 0..LANES {
-                let (power, excess) = exp_of_negative((chunk[lane] - max) * inverse);
+                let (power, excess) = exponential((chunk[lane] - max) * inverse);
                 chunk[lane] = power;
                 sums[lane] += power;
                 excesses[lane] += excess;
@@ -54,13 +54,20 @@ impl Kernel for Exponentials<'_> {
         }
         let (mut sum, mut excess): (f32, f32) = (sums.iter().sum(), excesses.iter().sum());
         for value in rest {
-            let (power, above_one) = exp_of_negative((*value - max) * inverse);
+            let (power, above_one) = exponential((*value - max) * inverse);
             *value = power;
             sum += power;
             excess += above_one;
         }
         (max, sum, excess)
     }
+}
+
+/// `exp(x)` and `exp(x) - 1`; zero where `exp(x)` has no normal number, so that a class that is masked out has no gradient.
+#[inline(always)]
+fn exponential(x: f32) -> (f32, f32) {
+    let (power, excess) = exp_of_negative(x);
+    (if x < -87.0 { 0.0 } else { power }, excess)
 }
 
 /// `sum_k q_k` and `sum_k q_k log q_k` of `q_k = scale p_k + least`.
@@ -125,6 +132,14 @@ mod tests {
                 assert!((f64::from(product) - q.iter().map(|q| q * q.ln()).sum::<f64>()).abs() < 1e-5);
             }
         }
+    }
+
+    #[test]
+    fn a_class_that_is_masked_out_has_no_weight() {
+        let mut row = [0.0, f32::NEG_INFINITY, -200.0, 1.0];
+        let found = softmax(&mut row, 1.0);
+        assert_eq!((row[1], row[2]), (0.0, 0.0));
+        assert!((f64::from(found.sum) - 1.0 - (-1.0_f64).exp()).abs() < 1e-6);
     }
 
     #[test]

@@ -23,7 +23,7 @@ fn inputs<const D: usize>(dims: [usize; D]) -> Tensor<D> {
 }
 
 /// Largest difference, as a part of the largest value.
-const TOLERANCE: f64 = 1e-6;
+const TOLERANCE: f64 = 5e-6;
 
 /// The same outputs, and the same gradients of the sum of their squares, to rounding.
 #[track_caller]

@@ -93,9 +93,10 @@ fn figures_are_printed_although_the_picture_cannot_be_written() {
     session.file("own.csv", table(60));
     session.kiln("train --data own.csv --epochs 1").succeeds();
     session.file("occupied", "");
-    let printed = session.kiln("evaluate train own.csv --picture occupied/confusion.png").succeeds();
+    let printed = session.kiln("evaluate train own.csv --picture occupied/confusion.png");
+    assert_eq!(printed.code, 1, "a picture that was asked for is missing");
     assert!(printed.out.contains("accuracy"), "{}", printed.out);
-    assert!(printed.message().contains("was not written"), "{}", printed.message());
+    assert!(printed.message().contains("cannot create occupied"), "{}", printed.message());
     assert_eq!(session.kiln("evaluate train own.csv --picture confusion.gif").code, 2);
 }
 

@@ -87,7 +87,7 @@ fn a_factored_training_is_resumed_bit_for_bit() {
     let (whole, halves) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let run = |folder: &Path, epochs| {
         let result = trained("factored:weight-decay=0.001", "z-loss", mlp(&splits), &splits, epochs, folder).unwrap();
-        (weights(&result.network), result.best)
+        (weights(&result.network), result.best.epoch, result.best.validation_loss)
     };
     let uninterrupted = run(whole.path(), 8);
     assert_ne!(run(halves.path(), 4), uninterrupted);

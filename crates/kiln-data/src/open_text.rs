@@ -191,6 +191,21 @@ mod tests {
     }
 
     #[test]
+    fn every_file_of_a_folder_keeps_its_own_end() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, words) in [("one.txt", "red green "), ("two.txt", "blue white ")] {
+            std::fs::write(folder.path().join(name), words.repeat(20)).unwrap();
+        }
+        let splits =
+            open_text(&folder.path().display().to_string(), &DataDir::find(None), &CorpusOptions::default(), 1);
+        let splits = splits.unwrap();
+        // Of 40 words each file has 4 for the test and 4 for the validation, the first of which have no word before them.
+        assert_eq!((splits.train.len(), splits.validation.len(), splits.test.len()), (62, 6, 6));
+        let tested: Vec<&str> = (0..6).map(|row| words(&splits.test, row).1).collect();
+        assert_eq!(tested, ["green", "red", "green", "white", "blue", "white"]);
+    }
+
+    #[test]
     fn lines_are_continued_one_by_one() {
         let (_folder, path) = folder(&"one two three four. ".repeat(30));
         let dir = DataDir::find(None);

@@ -94,7 +94,8 @@ pub fn is_text(source: &str, dir: &DataDir) -> bool {
     }
 }
 
-/// SHA-256 of a file, of the checksums of a known set's texts, or of the names and checksums of all files of a folder; `None` for a set inside the program.
+/// SHA-256 of a file, of the checksums of a known set's texts, or of the names and checksums of all files of a folder;
+/// `None` for a set inside the program.
 ///
 /// # Errors
 /// [`DataError`] where there is no such set, or a file cannot be read.
@@ -147,5 +148,16 @@ mod tests {
         assert_ne!(before[0], fingerprint(&plain, &dir).unwrap());
         assert_ne!(before[1], fingerprint(&all, &dir).unwrap());
         assert_eq!(fingerprint("digits", &dir).unwrap(), None);
+    }
+
+    #[test]
+    fn a_set_of_books_is_none_of_its_books() {
+        let dir = DataDir::find(None);
+        let first =
+            catalogue::find("austen").and_then(|entry| dir.get(entry.files[0].path)).unwrap().display().to_string();
+        assert!(is_same_source("austen", "austen", &dir) && !is_same_source("austen", &first, &dir));
+        let [all, one] = ["austen", &first].map(|source| fingerprint(source, &dir).unwrap().unwrap());
+        assert_eq!((all.len(), one.len()), (64, 64));
+        assert_ne!(all, one);
     }
 }

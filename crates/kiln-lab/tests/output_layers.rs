@@ -8,7 +8,7 @@ use burn::train::ExecutionStrategy;
 use kiln_data::{DataDir, OpenOptions, Splits, open, open_text, text::CorpusOptions};
 use kiln_lab::train::{
     Backpropagation, FitSettings, LANGUAGE_MODELS, NextWordFigures, OPTIMIZERS, OUTPUT_LAYERS, Schedule, Trained,
-    Training, accuracy, train,
+    Training, accuracy, fit, train,
 };
 use kiln_lab::{JobContext, LabError};
 use kiln_loss::FactoredSphericalConfig;
@@ -82,12 +82,27 @@ fn the_network_of_an_epoch_gives_the_scores_of_the_layer() {
 }
 
 #[test]
+fn the_loop_in_memory_takes_the_factored_layer_too() {
+    let (splits, device) = (digits(), Device::flex());
+    let settings =
+        FitSettings { epochs: 10, batch_size: 60, learning_rate: 4e-3, schedule: Schedule::Constant, seed: 1 };
+    let layer = OUTPUT_LAYERS.build(&"factored".parse().unwrap()).unwrap();
+    let (loss, network) = ("z-loss".parse().unwrap(), mlp(&splits));
+    let objective = layer.objective(&loss, &splits.train, &network, &settings, 1).unwrap();
+    let optimizer = OPTIMIZERS.build(&"adam".parse().unwrap()).unwrap();
+    let context = JobContext::detached(device.clone());
+    let fitted = fit(network, &splits.train, None, objective.as_ref(), optimizer, &settings, &context).unwrap();
+    let found = accuracy(&fitted.network, &splits.test, &device);
+    assert!(found > 0.85, "{found}");
+}
+
+#[test]
 fn a_factored_training_is_resumed_bit_for_bit() {
     let splits = digits();
     let (whole, halves) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let run = |folder: &Path, epochs| {
         let result = trained("factored:weight-decay=0.001", "z-loss", mlp(&splits), &splits, epochs, folder).unwrap();
-        (weights(&result.network), result.best.validation_loss)
+        (weights(&result.network), result.best.epoch, result.best.validation_loss)
     };
     let uninterrupted = run(whole.path(), 8);
     assert_ne!(run(halves.path(), 4), uninterrupted);

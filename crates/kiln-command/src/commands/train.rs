@@ -42,8 +42,8 @@ pub struct TrainArgs {
     /// Of running text: words before the one to predict [default: 5]
     #[arg(long, value_name = "N")]
     context: Option<usize>,
-    /// Of running text: words that come less often in the training text are <unk>, which occurs in contexts and is never to
-    /// be predicted [default: 2]
+    /// Of running text: words that come less often in the training text count as unknown: they occur in contexts, and are
+    /// never to be predicted [default: 2]
     #[arg(long, value_name = "N")]
     min_count: Option<usize>,
     /// Of running text: words or bytes [default: words]

@@ -17,7 +17,7 @@ use crate::train::{Batch, Objective, ScheduledRate};
 ///
 /// A training step updates the factored layer by exact SGD and sends its gradient into the network. At the end of an epoch
 /// the layer is multiplied out into the network's own last layer, so that the network is judged, kept and used as any
-/// other is.
+/// other is. The steps come one after the other: a training on several devices would take them in an order of its own.
 #[derive(Debug)]
 pub struct FactoredObjective {
     layer: Mutex<FactoredSphericalLayer>,

@@ -69,7 +69,7 @@ pub struct TrainArgs {
     /// Fraction of the rows held out to measure the result, where the data has no such split of its own [default: 0.2]
     #[arg(long, value_name = "FRACTION")]
     test: Option<f64>,
-    /// Stop after so many epochs without a better validation loss
+    /// Stop after so many epochs without a better one on the validation rows
     #[arg(long, value_name = "EPOCHS")]
     patience: Option<usize>,
     /// Probes that watch the training, joined by commas: calibration, confusion, filters, gradient-norm, ntk, sharpness

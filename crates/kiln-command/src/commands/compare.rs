@@ -304,6 +304,9 @@ fn perform(args: &CompareArgs, problem: &Problem, run: &mut Run, global: &Global
     run.plot("comparison", &picture(args, metric, &entries))?;
     let rows: Vec<Row> = entries.iter().map(|entry| entry.row(&first)).collect();
     run.table(lab_table(args, metric, &rows));
+    if rows.len() > 1 {
+        run.note(remark(args));
+    }
     run.finish(&Verdict::new())?;
     show(args, metric, &rows, run, global)?;
     if rows.iter().all(|row| row.mean.is_none()) {
@@ -439,19 +442,16 @@ fn cells(row: &Row) -> [String; 6] {
     ]
 }
 
-/// An interval without 0 is the two-sided paired t test at 5 %.
-const HEADINGS: [&str; 6] = [
-    "loss",
-    "optimizer",
-    "lr",
-    "mean",
-    "sd",
-    "paired difference to the first, 95 % (significant where it leaves out 0)",
-];
+const HEADINGS: [&str; 6] = ["loss", "optimizer", "lr", "mean", "sd", "paired difference to the first, 95 %"];
+
+/// What the differences say, and over what they are.
+fn remark(args: &CompareArgs) -> String {
+    let division = if args.resplit { "rows divided anew for each seed" } else { "the same test rows for every seed" };
+    format!("A difference whose interval leaves out 0 is significant at 5 % (two-sided paired t over the seeds, {division}).")
+}
 
 fn lab_table(args: &CompareArgs, metric: Metric, rows: &[Row]) -> Table {
-    let division = if args.resplit { ", divided anew for each seed" } else { "" };
-    let title = format!("{} on the test rows of {}{division}", metric.name(), args.data);
+    let title = format!("{} on the test rows of {}", metric.name(), args.data);
     let mut table = Table::new(title, HEADINGS);
     for row in rows {
         table.push(cells(row));
@@ -472,6 +472,9 @@ fn show(args: &CompareArgs, metric: Metric, rows: &[Row], run: &Run, global: &Gl
         print_line(&serde_json::to_string(rows).map_err(LabError::method)?.to_string())?;
     } else {
         print_line(&lab_table(args, metric, rows).terminal().to_string())?;
+        if rows.len() > 1 {
+            print_line(&format!("\n{}", remark(args)))?;
+        }
         print_line(&format!("\npicture: {}", run.artifacts().join("comparison.png").display()))?;
     }
     Ok(())

@@ -94,7 +94,7 @@ pub struct TrainArgs {
     /// running text, the last 0.1]
     #[arg(long, value_name = "FRACTION")]
     test: Option<f64>,
-    /// Stop after so many epochs without a better validation loss
+    /// Stop after so many epochs without a better one on the validation rows
     #[arg(long, value_name = "EPOCHS")]
     patience: Option<usize>,
     /// Probes that watch the training, joined by commas: calibration, confusion, filters, gradient-norm, ntk, sharpness

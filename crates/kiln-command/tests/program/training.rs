@@ -165,6 +165,23 @@ fn losses_and_optimizers_are_compared() {
 }
 
 #[test]
+fn a_comparison_repeats_itself_with_dropout_and_draws_and_can_divide_the_rows_for_each_seed() {
+    let line = "compare --data sonar --model mlp:hidden=16,dropout=0.5 --loss ens-loss,logistic --optimizer sgdm \
+                --lr 0.01 --epochs 3 --seeds 3";
+    let rows = |flags: &str| json(&Session::new().kiln(&format!("{line} {flags} --json")).succeeds().out);
+    let plain = rows("");
+    assert_eq!(rows(""), plain);
+    let divided = rows("--resplit");
+    assert_eq!(rows("--resplit"), divided);
+    assert_ne!(divided, plain);
+    let session = Session::new();
+    let printed = session.kiln(&format!("{line} --resplit")).succeeds().out;
+    let report = std::fs::read_to_string(session.run("compare").join("report.html")).unwrap();
+    let remark = "significant at 5 % (two-sided paired t over the seeds, rows divided anew for each seed)";
+    assert!(printed.contains(remark) && report.contains(remark), "{printed}");
+}
+
+#[test]
 fn what_cannot_be_compared_is_refused_before_anything_is_written() {
     let session = Session::new();
     session.file("own.csv", table(60));

@@ -107,7 +107,7 @@ class Runner:
             self.provide(*comparison.reads)
         for _ in range(self.arguments.repeats):
             for side, what in sides.items():
-                turns[side].append(self.turn(what))
+                turns[side].append(self.turn(what, comparison.whole))
         result = {"name": comparison.name, "threads": self.arguments.threads, "turns": self.arguments.repeats}
         for side, lines in turns.items():
             result[side] = {key: median(line[key] for line in lines) for key in ("seconds", "process", "peak", "work")}
@@ -128,23 +128,25 @@ class Runner:
         if not file.exists():
             run_and_measure([self.arguments.python, str(PEERS / script), "--write", str(file)], self.environment)
 
-    def turn(self, what):
-        """Seconds of the work and of the process, peak memory and the work's share of it."""
+    def turn(self, what, whole):
+        """Seconds of the work and of the process, peak memory and the work's share of it. Of a whole process the work is done
+        once, and its seconds are those of the process."""
         with tempfile.TemporaryDirectory() as folder:
-            command = self.command(what, folder)
+            command = self.command(what, folder, whole)
             output, seconds, peak = run_and_measure(command, self.environment)
         line = next((json.loads(text) for text in reversed(output.splitlines()) if is_report(text)), None)
         if line is None:
             return {"seconds": seconds, "process": seconds, "peak": peak, "work": peak}
         return {
-            "seconds": median(line["seconds"]),
+            "seconds": seconds if whole else median(line["seconds"]),
             "process": seconds,
             "peak": line["peak_bytes"],
             "work": line["peak_bytes"] - line.get("start_bytes", 0),
         }
 
-    def command(self, what, out_folder):
-        timing = ["--json", "--repeats", "1", "--warmups", "1", "--min-seconds", str(self.arguments.min_seconds)]
+    def command(self, what, out_folder, whole):
+        warmups, least = ("0", "0") if whole else ("1", str(self.arguments.min_seconds))
+        timing = ["--json", "--repeats", "1", "--warmups", warmups, "--min-seconds", least]
         if isinstance(what, Example):
             return [str(self.program("examples", "peer")), what.bench, "--case", what.case, *timing, *what.flags]
         if isinstance(what, Script):

@@ -18,7 +18,8 @@ use crate::{LabError, files};
 /// | `ntk/largest` | largest eigenvalue: gradient flow of the squared error learns its direction first |
 /// | `ntk/effective-rank` | `exp` of the entropy of the eigenvalues' shares: how many directions are learnt at about the same speed |
 ///
-/// and a picture of the first two. It looks at 128 rows at most. Where the training has diverged, and where rows or
+/// and a picture of the first two. It looks at 128 rows at most, in a pass forward and one backward for each output: networks
+/// with more than 512 outputs are not looked at. Where the training has diverged, and where rows or
 /// targets are all the same, the look leaves a warning and not the figures that do not exist.
 #[derive(Debug, Clone, Default)]
 pub struct Ntk {
@@ -27,6 +28,7 @@ pub struct Ntk {
 
 impl Ntk {
     const ROWS: usize = 128;
+    const MOST_OUTPUTS: usize = 512;
 
     /// Notes everything that there is to say of `kernel`.
     fn describe(&mut self, view: &ProbeView<'_>, kernel: Tensor<2>) -> Result<(), LabError> {
@@ -84,6 +86,11 @@ impl Probe for Ntk {
     fn observe(&mut self, view: &ProbeView<'_>) -> Result<(), LabError> {
         let network = view.network.valid();
         let forward = |network: &Network, recorder: &Recorder, inputs| network.forward_in(recorder, inputs);
+        let [_, outputs] = network.forward(view.inputs.clone().narrow(0, 0, 1)).dims();
+        if outputs > Self::MOST_OUTPUTS {
+            tracing::warn!("no tangent kernel: it takes a pass for each output, and there are {outputs}");
+            return Ok(());
+        }
         let rows = view.inputs.dims()[0].min(Self::ROWS);
         match empirical_ntk(&network, forward, &view.inputs.clone().narrow(0, 0, rows), None, &NtkConfig::new()) {
             Ok(kernel) => self.describe(view, kernel),

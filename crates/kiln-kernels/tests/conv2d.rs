@@ -203,6 +203,17 @@ fn images_without_pixels_or_channels_leave_the_bias() {
 }
 
 #[test]
+fn a_layer_without_outputs_has_an_empty_output_and_a_zero_gradient() {
+    let options = ConvOptions::new([1; 2], [0; 2], [1; 2], 1);
+    let (x, weight) = (random([2, 3, 5, 5], DType::F32), Tensor::<4>::zeros([0, 3, 2, 2], &Device::flex()));
+    let output = conv2d::forward(x.clone(), weight.clone(), None, &options);
+    assert_eq!(output.dims(), [2, 0, 4, 4]);
+    let (of_x, of_weight, of_bias) = conv2d::backward(x, weight, output, &options, [true; 3]);
+    assert_close(&values(&of_x.unwrap()), &[0.0; 150], 0.0);
+    assert_eq!((of_weight.unwrap().dims(), of_bias.unwrap().dims()), ([0, 3, 2, 2], [0]));
+}
+
+#[test]
 fn nothing_but_what_is_wanted_is_computed() {
     let options = ConvOptions::new([1; 2], [0; 2], [1; 2], 1);
     let (x, weight) = (random([2, 3, 5, 5], DType::F32), random([4, 3, 2, 2], DType::F32));

@@ -132,12 +132,11 @@ fn columns_of<'a, E: Real>(
     MatrixView::strided(memory, [rows, tile.len()], [tiling.stride, 1])
 }
 
-/// `dL/dx = fold(W^T g)`
+/// `dL/dx = fold(W^T g)`, of a weight `[groups, weights, out_channels]`: products read it faster so.
 pub(super) fn input_gradient<E: Real>(geometry: &Geometry, weight: &[E], upstream: &[E]) -> Vec<E> {
     let tiling = Tiling::new::<E>(geometry);
     let (outputs, weights, places) = (geometry.out_channels, geometry.weights(), geometry.places());
     let (pixels, taps) = (geometry.pixels(), geometry.taps());
-    let transposed = transposed_kernels(geometry, weight);
     let mut gradient = vec![E::default(); geometry.images * geometry.groups * geometry.in_channels * pixels];
     let mut tasks = Vec::new();
     let mut rest = gradient.as_mut_slice();
@@ -156,7 +155,7 @@ pub(super) fn input_gradient<E: Real>(geometry: &Geometry, weight: &[E], upstrea
         || tiling.scratch(geometry),
         |columns, (image, group, channels, part)| {
             let rows = channels.start * taps..channels.end * taps;
-            let kernels = rows_of(group_of(&transposed, group, weights * outputs), weights, outputs).rows(rows.clone());
+            let kernels = rows_of(group_of(weight, group, weights * outputs), weights, outputs).rows(rows.clone());
             let g = group_of(upstream, image * geometry.groups + group, outputs * places);
             let g = rows_of(g, outputs, places);
             if geometry.is_pointwise() {
@@ -173,14 +172,6 @@ pub(super) fn input_gradient<E: Real>(geometry: &Geometry, weight: &[E], upstrea
     gradient
 }
 
-/// The kernels of every group, `[groups, weights, out_channels]`: products read them faster so.
-fn transposed_kernels<E: Real>(geometry: &Geometry, weight: &[E]) -> Vec<E> {
-    let (outputs, weights) = (geometry.out_channels, geometry.weights());
-    let kernels = |group| (0..weights).flat_map(move |index| (0..outputs).map(move |output| (group, index, output)));
-    let order = (0..geometry.groups).flat_map(kernels);
-    order.map(|(group, index, output)| weight[(group * outputs + output) * weights + index]).collect()
-}
-
 /// Parts that the images are summed in, and values that these parts together may have.
 const MOST_PARTS: usize = 16;
 const MOST_VALUES: usize = 1 << 23;
@@ -190,9 +181,6 @@ pub(super) fn weight_gradient<E: Real>(geometry: &Geometry, x: &[E], upstream: &
     let tiling = Tiling::new::<E>(geometry);
     let (outputs, weights, places) = (geometry.out_channels, geometry.weights(), geometry.places());
     let (taps, values) = (geometry.taps(), geometry.groups * weights * outputs);
-    if values == 0 {
-        return Vec::new();
-    }
     // Images are summed in parts, and the parts in their order: how many threads there are changes nothing.
     let images_of_part = geometry.images.div_ceil(MOST_PARTS.min((MOST_VALUES / values).max(1))).max(1);
     let num_parts = geometry.images.div_ceil(images_of_part).max(1);

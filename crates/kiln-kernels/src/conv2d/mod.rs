@@ -6,7 +6,7 @@ mod geometry;
 mod unfold;
 
 use burn::tensor::ops::ConvOptions;
-use burn::tensor::{DType, Tensor, module};
+use burn::tensor::{DType, Device, Tensor, module};
 use rayon::prelude::*;
 
 use crate::Real;
@@ -116,20 +116,28 @@ fn backward_in<E: Real>(
         "conv2d: the shape of the output and that of its gradient differ"
     );
     let g = FlexSlice::<E>::new(upstream);
+    let has_no_weights = weight_dims.contains(&0);
+    let by_weight = [geometry.groups, geometry.weights(), geometry.out_channels];
     let input_gradient = || {
-        let weight = FlexSlice::<E>::new(weight);
-        let gradient = if geometry.is_depthwise() { depthwise::input_gradient } else { dense::input_gradient };
-        tensor_of(gradient(&geometry, weight.values(), g.values()), x_dims)
+        if has_no_weights {
+            return Tensor::zeros(x_dims, (&Device::flex(), E::DTYPE));
+        }
+        if geometry.is_depthwise() {
+            let weight = FlexSlice::<E>::new(weight);
+            return tensor_of(depthwise::input_gradient(&geometry, weight.values(), g.values()), x_dims);
+        }
+        let [groups, weights, outputs] = by_weight;
+        let weight = FlexSlice::<E>::new(weight.reshape([groups, outputs, weights]).swap_dims(1, 2));
+        tensor_of(dense::input_gradient(&geometry, weight.values(), g.values()), x_dims)
     };
     let weight_gradient = || {
+        if has_no_weights {
+            return Tensor::zeros(weight_dims, (&Device::flex(), E::DTYPE));
+        }
         let x = FlexSlice::<E>::new(x);
         if geometry.is_depthwise() {
             return tensor_of(depthwise::weight_gradient(&geometry, x.values(), g.values()), weight_dims);
         }
-        if geometry.weights() == 0 {
-            return tensor_of::<E, 4>(Vec::new(), weight_dims);
-        }
-        let by_weight = [geometry.groups, geometry.weights(), geometry.out_channels];
         let gradient = tensor_of::<E, 3>(dense::weight_gradient(&geometry, x.values(), g.values()), by_weight);
         gradient.swap_dims(1, 2).reshape(weight_dims)
     };

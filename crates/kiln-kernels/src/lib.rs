@@ -9,17 +9,21 @@
 //!
 //! - [`linear`]: `x W + b` and its gradients.
 //! - [`conv2d`]: convolutions of images and their gradients.
+//! - [`activation`]: the hyperbolic tangent and the logistic function.
+//! - [`vector`]: exponentials and logarithms for loops over many numbers, compiled for the vectors at hand.
 //! - [`matrix`]: products of matrices in plain slices.
 //! - [`FlexSlice`]: the memory of a tensor, read and changed in place.
 //!
 //! The functions here know no graph: `kiln-autodiff` makes one node of a kernel and its gradients.
 
+pub mod activation;
 pub mod conv2d;
 mod flex;
 pub mod linear;
 pub mod matrix;
 mod real;
 mod threads;
+pub mod vector;
 
 pub use flex::FlexSlice;
 pub use real::Real;

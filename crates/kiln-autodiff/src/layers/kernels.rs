@@ -1,10 +1,42 @@
 //! The layers that have kernels of our own on the processor, as nodes of Burn's graph.
 
 use burn::tensor::ops::ConvOptions;
-use burn::tensor::{Tensor, module};
-use kiln_kernels::{conv2d, linear};
+use burn::tensor::{Tensor, activation, module};
+use kiln_kernels::{activation as kernel, conv2d, linear};
 
 use crate::custom_gradient;
+
+/// `tanh(x)`, by our kernel where there is one, else by Burn's.
+pub(crate) fn tanh<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    if !kernel::applies(&x) {
+        return activation::tanh(x);
+    }
+    // dy/dx = 1 - y^2
+    custom_gradient(
+        (x,),
+        |(x,)| {
+            let y = kernel::tanh(x);
+            (y.clone(), y)
+        },
+        |y, upstream, _wanted| (Some((y.square().neg() + 1.0) * upstream),),
+    )
+}
+
+/// `1 / (1 + exp(-x))`, by our kernel where there is one, else by Burn's.
+pub(crate) fn sigmoid<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    if !kernel::applies(&x) {
+        return activation::sigmoid(x);
+    }
+    // dy/dx = y (1 - y)
+    custom_gradient(
+        (x,),
+        |(x,)| {
+            let y = kernel::sigmoid(x);
+            (y.clone(), y)
+        },
+        |y, upstream, _wanted| (Some((y.clone() - y.square()) * upstream),),
+    )
+}
 
 /// `x W + b`, by our kernel where there is one, else by Burn's.
 pub(super) fn linear<const D: usize>(x: Tensor<D>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<D> {

@@ -3,7 +3,7 @@
 mod affine;
 mod attention;
 mod dropout;
-mod kernels;
+pub(crate) mod kernels;
 pub mod loss;
 mod normalisation;
 mod pooling;

@@ -4,6 +4,7 @@ use burn::tensor::{Tensor, activation};
 
 use super::series;
 use crate::custom_gradient;
+use crate::layers::kernels;
 
 /// A function of every element.
 ///
@@ -160,8 +161,8 @@ impl Elementwise for Function {
             Self::Gelu => activation::gelu(x),
             Self::GeluTanh => activation::gelu_approximate(x),
             Self::Silu => activation::silu(x),
-            Self::Tanh => activation::tanh(x),
-            Self::Sigmoid => activation::sigmoid(x),
+            Self::Tanh => kernels::tanh(x),
+            Self::Sigmoid => kernels::sigmoid(x),
             Self::Softplus => series::softplus(x),
             Self::Exp => x.exp(),
             Self::Expm1 => series::expm1(x),
@@ -192,8 +193,8 @@ impl Elementwise for Function {
             Self::Gelu => series::gelu(x, order),
             Self::GeluTanh => series::gelu_tanh(x, order),
             Self::Silu => series::silu(x, order),
-            Self::Tanh => series::split(series::tanh(x.tanh(), order)),
-            Self::Sigmoid => series::split(series::sigmoid(activation::sigmoid(x), order)),
+            Self::Tanh => series::split(series::tanh(kernels::tanh(x), order)),
+            Self::Sigmoid => series::split(series::sigmoid(kernels::sigmoid(x), order)),
             Self::Softplus => series::softplus_series(x, order),
             Self::Exp => series::exp(x.exp(), order),
             Self::Expm1 => (series::expm1(x.clone()), series::exp(x.exp(), order).1),

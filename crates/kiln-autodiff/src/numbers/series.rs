@@ -4,6 +4,7 @@ use burn::tensor::{Tensor, activation};
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI, PI};
 
 use super::elementwise::Coefficient;
+use crate::layers::kernels;
 
 /// Value and coefficients.
 type Series<const D: usize> = (Tensor<D>, Vec<Coefficient<D>>);
@@ -177,7 +178,7 @@ pub(super) fn gelu<const D: usize>(x: Tensor<D>, order: usize) -> Series<D> {
 
 /// `x sigmoid(x)`.
 pub(super) fn silu<const D: usize>(x: Tensor<D>, order: usize) -> Series<D> {
-    let sigmoid = sigmoid(activation::sigmoid(x.clone()), order);
+    let sigmoid = sigmoid(kernels::sigmoid(x.clone()), order);
     split(times_x(x, &sigmoid))
 }
 
@@ -199,7 +200,7 @@ pub(super) fn gelu_tanh<const D: usize>(x: Tensor<D>, order: usize) -> Series<D>
     let u0 = x.clone() * (square.clone() * (scale * CUBIC) + scale);
     // u has the coefficients u_1 = scale (1 + 3 c x^2), u_2 = 3 scale c x, u_3 = scale c, and then none.
     let inner = [square * (3.0 * scale * CUBIC) + scale, x.clone() * (3.0 * scale * CUBIC)];
-    let mut t = vec![u0.tanh()];
+    let mut t = vec![kernels::tanh(u0)];
     for k in 1..=order {
         t.push(tanh_of_cubic(&t, &inner, scale * CUBIC, k));
     }
@@ -231,7 +232,7 @@ pub(super) fn softplus<const D: usize>(x: Tensor<D>) -> Tensor<D> {
 
 /// [`softplus`], whose derivative is the sigmoid.
 pub(super) fn softplus_series<const D: usize>(x: Tensor<D>, order: usize) -> Series<D> {
-    let slope = sigmoid(activation::sigmoid(x.clone()), order.saturating_sub(1));
+    let slope = sigmoid(kernels::sigmoid(x.clone()), order.saturating_sub(1));
     (softplus(x), integrated(&slope, order))
 }
 

@@ -7,14 +7,15 @@
 mod softmax;
 #[cfg(test)]
 mod tests;
-mod vector;
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use kiln_autodiff::custom_gradient;
 use rayon::prelude::*;
 
+pub(crate) use kiln_kernels::vector::{
+    Kernel, LANES, double_exp_of_negative, exp_of_negative, log_of_positive, vectorised,
+};
 pub(crate) use softmax::{entropy, softmax};
-pub(crate) use vector::{Kernel, LANES, double_exp_of_negative, exp_of_negative, log_of_positive, vectorised};
 
 /// Scores that are not worth a second thread.
 const SCORES_A_TASK: usize = 4096;

@@ -1,6 +1,6 @@
 //! The softmax of a row at a temperature.
 
-use super::vector::{Kernel, LANES, exp_of_negative, log_of_positive, vectorised};
+use kiln_kernels::vector::{Kernel, LANES, exp_of_negative, log_of_positive, vectorised};
 
 /// What the exponentials of a row leave behind.
 #[derive(Debug, Clone, Copy)]

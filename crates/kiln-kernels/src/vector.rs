@@ -1,17 +1,19 @@
 //! Functions of many numbers at once, compiled for the instruction sets at hand.
 
 /// Numbers that are worked on side by side.
-pub(crate) const LANES: usize = 32;
+pub const LANES: usize = 32;
 
 /// Plain code over arrays of [`LANES`] numbers; `run` has to be inlined, so that it is compiled for each instruction set.
-pub(crate) trait Kernel {
+pub trait Kernel {
+    /// What the code gives back.
     type Output;
 
+    /// Runs the code.
     fn run(self) -> Self::Output;
 }
 
 /// Runs a kernel with the widest vectors of the processor.
-pub(crate) fn vectorised<K: Kernel>(kernel: K) -> K::Output {
+pub fn vectorised<K: Kernel>(kernel: K) -> K::Output {
     #[cfg(target_arch = "x86_64")]
     {
         if is_x86_feature_detected!("avx512f") {
@@ -43,7 +45,7 @@ fn with_avx2<K: Kernel>(kernel: K) -> K::Output {
 ///
 /// `x = n log 2 + r`, `|r| <= log(2)/2`, and a Taylor polynomial of degree 7 for `exp(r) - 1`.
 #[inline(always)]
-pub(crate) fn exp_of_negative(x: f32) -> (f32, f32) {
+pub fn exp_of_negative(x: f32) -> (f32, f32) {
     /// Adding and subtracting it rounds to an integer.
     const ROUNDER: f32 = 12_582_912.0;
     const LOG2_HIGH: f32 = 0.693_359_4;
@@ -63,7 +65,7 @@ pub(crate) fn exp_of_negative(x: f32) -> (f32, f32) {
 ///
 /// As [`exp_of_negative`], with degree 13.
 #[inline(always)]
-pub(crate) fn double_exp_of_negative(x: f64) -> f64 {
+pub fn double_exp_of_negative(x: f64) -> f64 {
     /// Adding it leaves an integer in the lowest bits, subtracting it again rounds to that.
     const ROUNDER: f64 = 6_755_399_441_055_744.0;
     const LOG2_HIGH: f64 = 0.693_147_180_369_123_8;
@@ -97,7 +99,7 @@ pub(crate) fn double_exp_of_negative(x: f64) -> f64 {
 ///
 /// `x = 2^n m`, `m` from `1/sqrt(2)` to `sqrt(2)`, and `log(m) = 2 atanh((m - 1) / (m + 1))`.
 #[inline(always)]
-pub(crate) fn log_of_positive(x: f32) -> f32 {
+pub fn log_of_positive(x: f32) -> f32 {
     /// Bits of `1/sqrt(2)`.
     const LOWEST: u32 = 0x3f35_04f3;
     const LOG2_HIGH: f32 = 0.693_359_4;

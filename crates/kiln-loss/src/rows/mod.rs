@@ -14,7 +14,9 @@ use kiln_autodiff::custom_gradient;
 use rayon::prelude::*;
 
 pub(crate) use softmax::{entropy, softmax};
-pub(crate) use vector::{Kernel, LANES, double_exp_of_negative, exp_of_negative, log_of_positive, vectorised};
+pub(crate) use vector::{
+    Kernel, LANES, double_exp_of_negative, exp_of_negative, filled_up, largest, log_of_positive, sum_of, vectorised,
+};
 
 /// Scores that are not worth a second thread.
 const SCORES_A_TASK: usize = 4096;

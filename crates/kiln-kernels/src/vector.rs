@@ -1,5 +1,7 @@
 //! Functions of many numbers at once, compiled for the instruction sets at hand.
 
+use std::ops::Add;
+
 /// Numbers that are worked on side by side.
 pub const LANES: usize = 32;
 
@@ -38,6 +40,47 @@ fn with_avx512<K: Kernel>(kernel: K) -> K::Output {
 #[target_feature(enable = "avx2,fma")]
 fn with_avx2<K: Kernel>(kernel: K) -> K::Output {
     kernel.run()
+}
+
+/// The end of a row that is shorter than all lanes, filled up.
+#[inline(always)]
+pub fn filled_up<T: Copy>(rest: &[T], filler: T) -> [T; LANES] {
+    let mut lanes = [filler; LANES];
+    lanes[..rest.len()].copy_from_slice(rest);
+    lanes
+}
+
+/// The largest of the numbers and `least`; what is not a number is not larger.
+#[inline(always)]
+pub fn largest<T: Copy + PartialOrd>(numbers: &[T], least: T) -> T {
+    let (chunks, rest) = numbers.as_chunks::<LANES>();
+    let larger = |one: T, other: T| if one > other { one } else { other };
+    let mut lanes = [least; LANES];
+    for chunk in chunks.iter().chain([&filled_up(rest, least)]) {
+        for lane in 0..LANES {
+            lanes[lane] = larger(chunk[lane], lanes[lane]);
+        }
+    }
+    halved(lanes, larger)
+}
+
+/// The sum of all lanes, by halves.
+#[inline(always)]
+pub fn sum_of<T: Copy + Add<Output = T>>(lanes: [T; LANES]) -> T {
+    halved(lanes, |a, b| a + b)
+}
+
+/// All lanes together, by halves.
+#[inline(always)]
+fn halved<T: Copy>(mut lanes: [T; LANES], join: impl Fn(T, T) -> T) -> T {
+    let mut width = LANES / 2;
+    while width > 0 {
+        for lane in 0..width {
+            lanes[lane] = join(lanes[lane], lanes[lane + width]);
+        }
+        width /= 2;
+    }
+    lanes[0]
 }
 
 /// `exp(x)` and `exp(x) - 1` for `x <= 0`, each with an error of some 3e-7 of itself; below -87 they stay at their values
@@ -142,6 +185,17 @@ mod tests {
         assert_eq!(exp_of_negative(0.0), (1.0, 0.0));
         assert_eq!(double_exp_of_negative(0.0), 1.0);
         assert!(exp_of_negative(f32::NAN).0.is_nan() && double_exp_of_negative(f64::NAN).is_nan());
+    }
+
+    #[test]
+    fn lanes_are_joined_by_halves() {
+        let lanes: [f64; LANES] = std::array::from_fn(|lane| lane as f64);
+        assert_eq!(sum_of(lanes), 496.0);
+        assert_eq!(halved(lanes, f64::max), 31.0);
+        assert_eq!(largest(&lanes[..31], f64::NEG_INFINITY), 30.0);
+        assert_eq!(largest(&[[3.0, f64::NAN].as_slice(), &lanes[..]].concat(), 0.0), 31.0);
+        assert_eq!(largest(&[], -1.0), -1.0);
+        assert_eq!(filled_up(&[1, 2], 7)[..3], [1, 2, 7]);
     }
 
     #[test]

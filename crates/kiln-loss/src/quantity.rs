@@ -30,42 +30,42 @@ pub(crate) trait Quantity:
 }
 
 impl Quantity for f64 {
-    #[inline]
+    #[inline(always)]
     fn exp(self) -> Self {
         self.exp()
     }
 
-    #[inline]
+    #[inline(always)]
     fn log1p(self) -> Self {
         self.ln_1p()
     }
 
-    #[inline]
+    #[inline(always)]
     fn tanh(self) -> Self {
         self.tanh()
     }
 
-    #[inline]
+    #[inline(always)]
     fn abs(self) -> Self {
         self.abs()
     }
 
-    #[inline]
+    #[inline(always)]
     fn power(self, exponent: f64) -> Self {
         self.powf(exponent)
     }
 
-    #[inline]
+    #[inline(always)]
     fn at_least(self, least: f64) -> Self {
         if self < least { least } else { self }
     }
 
-    #[inline]
+    #[inline(always)]
     fn at_most(self, most: f64) -> Self {
         if self > most { most } else { self }
     }
 
-    #[inline]
+    #[inline(always)]
     fn step(self) -> Self {
         if self > 0.0 { 1.0 } else { 0.0 }
     }

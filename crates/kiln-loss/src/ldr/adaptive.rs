@@ -237,7 +237,7 @@ impl AldrKl {
             let gaps = gaps(scores.clone(), targets.clone().reshape([rows, 1]), self.margin);
             let gaps: Vec<f64> = gaps.into_data().iter::<f64>().collect();
             let mut search = self.adaptation.search(classes);
-            let best = gaps.chunks(classes).map(|gaps| search.best(gaps.iter().copied()));
+            let best = gaps.chunks(classes).map(|gaps| search.best(gaps));
             return column(best.collect(), &scores.device(), scores.dtype());
         }
         let start = scores.clone().slice([0..rows, 0..1]).full_like(self.adaptation.lambda0);
@@ -247,10 +247,7 @@ impl AldrKl {
     /// As [`temperatures_of`](Self::temperatures_of), of one row.
     fn temperature_of_row(&self, scratch: &mut Scratch, scores: &[f32], target: usize) -> f64 {
         if self.mode == AldrMode::Exact {
-            let gap = |(class, &score): (usize, &f32)| {
-                if class == target { f64::from(score) - self.margin } else { f64::from(score) }
-            };
-            return scratch.search.best(scores.iter().enumerate().map(gap));
+            return scratch.search.best_of_row(scores, target, self.margin);
         }
         (0..JOINT_STEPS).fold(self.adaptation.lambda0, |lambda, _| self.adapted_row(scratch, scores, lambda))
     }

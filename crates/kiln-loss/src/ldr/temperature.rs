@@ -1,6 +1,8 @@
 //! The best temperature of one example.
 
-use crate::rows::{Kernel, LANES, double_exp_of_negative, exp_of_negative, log_of_positive, vectorised};
+use crate::rows::{
+    Kernel, LANES, double_exp_of_negative, exp_of_negative, filled_up, largest, log_of_positive, sum_of, vectorised,
+};
 
 /// Penalty on the distance of a temperature to `lambda0`, and the range that it leaves.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -44,6 +46,8 @@ pub(super) struct Search {
     /// Spaced by equal factors, from the least one to 1.
     grid: [f64; LANES],
     inverses: [f32; LANES],
+    /// `(c / 2) (t - 1)^2` on the grid.
+    penalties: [f32; LANES],
     /// Of the example at hand.
     gaps: Vec<f64>,
 }
@@ -56,24 +60,39 @@ impl Search {
             *t = least.powf(1.0 - point as f64 / (LANES - 1) as f64);
         }
         let log_classes = (classes as f64).ln();
+        let stiffness = adaptation.alpha * log_classes;
         Self {
             lambda0: adaptation.lambda0,
-            stiffness: adaptation.alpha * log_classes,
+            stiffness,
             log_classes,
             grid,
             inverses: grid.map(|t| (1.0 / t) as f32),
+            penalties: grid.map(|t| (0.5 * stiffness * (t - 1.0).powi(2)) as f32),
             gaps: Vec::with_capacity(classes),
         }
     }
 
-    /// The best temperature of an example with these gaps, or scores, which differ from them by a constant.
-    pub(super) fn best(&mut self, gaps: impl Iterator<Item = f64>) -> f64 {
+    /// The best temperature of an example with these gaps.
+    pub(super) fn best(&mut self, gaps: &[f64]) -> f64 {
         self.gaps.clear();
-        self.gaps.extend(gaps);
-        let highest = self.gaps.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        self.gaps.iter_mut().for_each(|gap| *gap = (*gap - highest) / self.lambda0);
-        let on_grid = self.on_grid();
-        let top = on_grid.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        self.gaps.extend_from_slice(gaps);
+        self.find()
+    }
+
+    /// The best temperature of an example with these scores.
+    pub(super) fn best_of_row(&mut self, scores: &[f32], target: usize, margin: f64) -> f64 {
+        self.gaps.clear();
+        self.gaps.extend(scores.iter().map(|score| f64::from(*score)));
+        // Up to a constant these are the gaps.
+        self.gaps[target] -= margin;
+        self.find()
+    }
+
+    fn find(&mut self) -> f64 {
+        let (highest, scale) = (largest(&self.gaps, f64::NEG_INFINITY), 1.0 / self.lambda0);
+        self.gaps.iter_mut().for_each(|gap| *gap = (*gap - highest) * scale);
+        let on_grid = vectorised(OnGrid { search: self, share: 1.0 / self.gaps.len() as f32 });
+        let top = largest(&on_grid, f32::NEG_INFINITY);
         // Single precision cannot tell apart what differs by less.
         let nearly = top - 1e-5 * self.log_classes as f32;
         let is_maximum = |point: &usize| {
@@ -87,36 +106,23 @@ impl Search {
         self.lambda0 * best.map_or(1.0, |(t, _)| t)
     }
 
-    /// `phi` on the grid.
-    fn on_grid(&self) -> [f32; LANES] {
-        let log_means =
-            vectorised(LogMeans { gaps: &self.gaps, inverses: &self.inverses, share: 1.0 / self.gaps.len() as f32 });
-        let mut values = [0.0; LANES];
-        for point in 0..LANES {
-            let t = self.grid[point];
-            values[point] = t as f32 * log_means[point] - (0.5 * self.stiffness * (t - 1.0).powi(2)) as f32;
-        }
-        values
-    }
-
     /// The maximum beside a point of the grid that is above its neighbours, and `phi` there.
     fn refined(&self, point: usize) -> (f64, f64) {
         const STEPS: usize = 60;
         let mut t = self.grid[point];
         let mut here = self.at(t);
-        // `h` is negative below the maximum.
-        let (mut low, mut high) = if here.h < 0.0 {
-            (t, self.grid[(point + 1).min(LANES - 1)])
-        } else {
-            (self.grid[point.saturating_sub(1)], t)
-        };
+        // `h` is negative below the maximum, which may be a point further away than single precision has seen.
+        let (below, above) = (self.grid[point.saturating_sub(2)], self.grid[(point + 2).min(LANES - 1)]);
+        let (mut low, mut high) = if here.h < 0.0 { (t, above) } else { (below, t) };
         for _ in 0..STEPS {
             let newton = t - here.h / here.slope;
             let next = if newton >= low && newton <= high { newton } else { 0.5 * (low + high) };
-            if (next - t).abs() <= 1e-13 * t {
+            // What is left after such a step is its square, and the value is flat here.
+            let last = (next - t).abs() <= 1e-8 * t;
+            t = next;
+            if last {
                 break;
             }
-            t = next;
             here = self.at(t);
             if here.h < 0.0 { low = t } else { high = t }
         }
@@ -145,29 +151,30 @@ struct Point {
     slope: f64,
 }
 
-/// `log mean_k exp(g_k / t)` at all points of the grid, which lie side by side.
-struct LogMeans<'a> {
-    gaps: &'a [f64],
-    inverses: &'a [f32; LANES],
+/// `phi` at all points of the grid, which lie side by side.
+struct OnGrid<'a> {
+    search: &'a Search,
+    /// `1 / D`.
     share: f32,
 }
 
-impl Kernel for LogMeans<'_> {
+impl Kernel for OnGrid<'_> {
     type Output = [f32; LANES];
 
     #[inline(always)]
     fn run(self) -> [f32; LANES] {
-        let mut sums = [0.0; LANES];
-        for gap in self.gaps {
+        let Search { gaps, inverses, penalties, .. } = self.search;
+        let mut values = [0.0; LANES];
+        for gap in gaps {
             let gap = *gap as f32;
-            for (sum, inverse) in sums.iter_mut().zip(self.inverses) {
+            for (sum, inverse) in values.iter_mut().zip(inverses) {
                 *sum += exp_of_negative(gap * inverse).0;
             }
         }
-        for sum in &mut sums {
-            *sum = log_of_positive(*sum * self.share);
+        for lane in 0..LANES {
+            values[lane] = log_of_positive(values[lane] * self.share) / inverses[lane] - penalties[lane];
         }
-        sums
+        values
     }
 }
 
@@ -191,7 +198,7 @@ impl Kernel for MomentSums<'_> {
         let Self { gaps, inverse } = self;
         let (chunks, rest) = gaps.as_chunks::<LANES>();
         let [mut sums, mut firsts, mut seconds] = [[0.0; LANES]; 3];
-        for chunk in chunks {
+        for chunk in chunks.iter().chain([&filled_up(rest, f64::NEG_INFINITY)]) {
             for lane in 0..LANES {
                 let u = bounded(chunk[lane] * inverse);
                 let power = double_exp_of_negative(u);
@@ -200,15 +207,7 @@ impl Kernel for MomentSums<'_> {
                 seconds[lane] += power * u * u;
             }
         }
-        let [mut sum, mut first, mut second] = [sums, firsts, seconds].map(|lanes| lanes.iter().sum::<f64>());
-        for gap in rest {
-            let u = bounded(gap * inverse);
-            let power = double_exp_of_negative(u);
-            sum += power;
-            first += power * u;
-            second += power * u * u;
-        }
-        Moments { sum, first, second }
+        Moments { sum: sum_of(sums), first: sum_of(firsts), second: sum_of(seconds) }
     }
 }
 

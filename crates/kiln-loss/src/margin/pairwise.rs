@@ -8,7 +8,7 @@ use burn::tensor::{IndexingUpdateOp, Int, Tensor};
 use super::check_margin;
 use crate::gaps::of_gaps;
 use crate::quantity::Quantity;
-use crate::rows::{HostRows, Kernel, LANES, vectorised};
+use crate::rows::{HostRows, Kernel, LANES, sum_of, vectorised};
 use crate::{ClassificationLoss, LossError};
 
 macro_rules! pairwise_loss {
@@ -167,14 +167,13 @@ impl<F: OfGap> Kernel for Rivals<'_, F> {
                 chunk[lane] = (slope * share) as f32;
             }
         }
-        let (mut value_sum, mut slope_sum): (f64, f64) = (values.iter().sum(), slopes.iter().sum());
-        for score in rest {
+        for (lane, score) in rest.iter_mut().enumerate() {
             let (value, slope) = F::at(f64::from(*score - own));
-            value_sum += value;
-            slope_sum += slope;
+            values[lane] += value;
+            slopes[lane] += slope;
             *score = (slope * share) as f32;
         }
-        (value_sum, slope_sum)
+        (sum_of(values), sum_of(slopes))
     }
 }
 

@@ -5,7 +5,7 @@ use burn::tensor::{IndexingUpdateOp, Int, Tensor, activation::log_softmax};
 use kiln_autodiff::with_known_gradient;
 
 use crate::error::require;
-use crate::rows::{HostRows, Kernel, LANES, log_of_positive, softmax, vectorised};
+use crate::rows::{HostRows, Kernel, LANES, filled_up, log_of_positive, softmax, sum_of, vectorised};
 use crate::{ClassificationLoss, LossError};
 
 /// Configuration of [`NormalizedCrossEntropyLoss`].
@@ -179,13 +179,14 @@ impl Kernel for Logarithms<'_> {
                 shares[lane] += p / (p + offset);
             }
         }
-        let (mut log_sum, mut share_sum): (f32, f32) = (logs.iter().sum(), shares.iter().sum());
-        for power in rest {
-            let p = power * scale;
-            log_sum += log_of_positive(p + offset);
-            share_sum += p / (p + offset);
+        let last = filled_up(rest, 0.0);
+        for lane in 0..LANES {
+            // Where there is no class, the logarithm of one and a share of nothing.
+            let p = last[lane] * scale;
+            logs[lane] += log_of_positive(if lane < rest.len() { p + offset } else { 1.0 });
+            shares[lane] += p / (p + offset);
         }
-        (log_sum, share_sum)
+        (sum_of(logs), sum_of(shares))
     }
 }
 

@@ -13,7 +13,7 @@ use kiln_autodiff::custom_gradient;
 use rayon::prelude::*;
 
 pub(crate) use kiln_kernels::vector::{
-    Kernel, LANES, double_exp_of_negative, exp_of_negative, log_of_positive, vectorised,
+    Kernel, LANES, double_exp_of_negative, exp_of_negative, filled_up, largest, log_of_positive, sum_of, vectorised,
 };
 pub(crate) use softmax::{entropy, softmax};
 

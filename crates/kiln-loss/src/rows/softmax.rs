@@ -1,6 +1,8 @@
 //! The softmax of a row at a temperature.
 
-use kiln_kernels::vector::{Kernel, LANES, exp_of_negative, log_of_positive, vectorised};
+use kiln_kernels::vector::{
+    Kernel, LANES, exp_of_negative, filled_up, largest, log_of_positive, sum_of, vectorised,
+};
 
 /// What the exponentials of a row leave behind.
 #[derive(Debug, Clone, Copy)]
@@ -35,14 +37,8 @@ impl Kernel for Exponentials<'_> {
     #[inline(always)]
     fn run(self) -> (f32, f32, f32) {
         let Self { row, inverse } = self;
+        let max = largest(row, f32::NEG_INFINITY);
         let (chunks, rest) = row.as_chunks_mut::<LANES>();
-        let mut largest = [f32::NEG_INFINITY; LANES];
-        for chunk in chunks.iter() {
-            for lane in 0..LANES {
-                largest[lane] = if chunk[lane] > largest[lane] { chunk[lane] } else { largest[lane] };
-            }
-        }
-        let max = largest.iter().chain(rest.iter()).fold(f32::NEG_INFINITY, |most, value| most.max(*value));
         let (mut sums, mut excesses) = ([0.0; LANES], [0.0; LANES]);
         for chunk in chunks {
             for lane in 0..LANES {
@@ -52,14 +48,17 @@ impl Kernel for Exponentials<'_> {
                 excesses[lane] += excess;
             }
         }
-        let (mut sum, mut excess): (f32, f32) = (sums.iter().sum(), excesses.iter().sum());
-        for value in rest {
-            let (power, above_one) = exponential((*value - max) * inverse);
-            *value = power;
-            sum += power;
-            excess += above_one;
+        if !rest.is_empty() {
+            let mut last = filled_up(rest, f32::NEG_INFINITY);
+            for lane in 0..LANES {
+                let (power, excess) = exponential((last[lane] - max) * inverse);
+                last[lane] = power;
+                sums[lane] += power;
+                excesses[lane] += if lane < rest.len() { excess } else { 0.0 };
+            }
+            rest.copy_from_slice(&last[..rest.len()]);
         }
-        (max, sum, excess)
+        (max, sum_of(sums), sum_of(excesses))
     }
 }
 
@@ -96,13 +95,14 @@ impl Kernel for Entropy<'_> {
                 products[lane] += q * log_of_positive(q);
             }
         }
-        let (mut sum, mut product): (f32, f32) = (sums.iter().sum(), products.iter().sum());
-        for power in rest {
-            let q = power * scale + least;
-            sum += q;
-            product += q * log_of_positive(q);
+        let last = filled_up(rest, 0.0);
+        for lane in 0..LANES {
+            let q = if lane < rest.len() { last[lane] * scale + least } else { 0.0 };
+            sums[lane] += q;
+            // Where there is no class, zero times the logarithm of one.
+            products[lane] += q * log_of_positive(if lane < rest.len() { q } else { 1.0 });
         }
-        (sum, product)
+        (sum_of(sums), sum_of(products))
     }
 }
 

@@ -69,6 +69,7 @@ pub struct NextWordModel {
 
 /// From the words of a context to features.
 #[derive(Module, Debug)]
+#[allow(clippy::large_enum_variant)]
 pub enum WordEncoder {
     /// Embeddings side by side and hidden layers.
     Ngram(NgramEncoder),

@@ -68,7 +68,7 @@ enum Command {
     /// List, show and fetch data sets
     Data(data::DataArgs),
     /// Train a network on a data set or on your own files
-    Train(train::TrainArgs),
+    Train(Box<train::TrainArgs>),
     /// Predict with a trained model
     Predict(predict::PredictArgs),
     /// Measure how good a trained model is
@@ -99,7 +99,7 @@ impl Cli {
             Command::Runs(args) => runs::run(args, global),
             Command::Report(args) => report::run(args, global),
             Command::Data(args) => data::run(args, global),
-            Command::Train(args) => train::run(args, global),
+            Command::Train(args) => train::run(*args, global),
             Command::Predict(args) => predict::run(args, global),
             Command::Evaluate(args) => evaluate::run(args, global),
             Command::Compare(args) => compare::run(args, global),

@@ -1,8 +1,6 @@
 //! The softmax of a row at a temperature.
 
-use kiln_kernels::vector::{
-    Kernel, LANES, exp_of_negative, filled_up, largest, log_of_positive, sum_of, vectorised,
-};
+use kiln_kernels::vector::{Kernel, LANES, exp_of_negative, filled_up, largest, log_of_positive, sum_of, vectorised};
 
 /// What the exponentials of a row leave behind.
 #[derive(Debug, Clone, Copy)]

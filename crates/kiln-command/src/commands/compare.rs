@@ -15,6 +15,7 @@ use kiln_lab::{JobContext, LabError, Plot, Run, RunOptions, Scale, Table, Verdic
 use kiln_nn::{Network, NetworkConfig};
 use serde::{Deserialize, Serialize};
 
+use super::train::fingerprint;
 use crate::cli::Global;
 use crate::failure::{CommandResult, Failure};
 use crate::output::print_line;
@@ -57,7 +58,7 @@ pub struct CompareArgs {
     #[arg(long, value_name = "N", default_value_t = 64)]
     batch_size: usize,
     /// Learning rates; the one with the best figure on the validation rows is chosen for each combination
-    #[arg(long, value_name = "RATE", value_delimiter = ',', default_value = "0.001")]
+    #[arg(allow_hyphen_values = true, long, value_name = "RATE", value_delimiter = ',', default_value = "0.001")]
     lr: Vec<f64>,
     /// Change of the learning rate: constant, cosine, linear or step
     #[arg(long, value_name = "SCHEDULE", default_value = "constant")]
@@ -163,13 +164,16 @@ pub fn run(args: CompareArgs, global: &Global) -> CommandResult {
     let seeds: Vec<u64> = (1..=args.seeds).collect();
     let settings = toml::Table::try_from(&args).map_err(LabError::method)?;
     let mut run = Run::start("compare", settings, seeds, &options)?;
+    run.hold_to(&args.data, fingerprint(&args.data, args.label_noise.as_ref(), run.data())?)?;
     attempt(&args, &problem, &mut run, global)
 }
 
 /// Goes on with a comparison that was interrupted.
 pub fn resume(mut run: Run, global: &Global) -> CommandResult {
     let args: CompareArgs = run.settings().clone().try_into().map_err(LabError::method)?;
+    run.hold_to(&args.data, fingerprint(&args.data, args.label_noise.as_ref(), run.data())?)?;
     let (args, problem) = Problem::open(args, run.data())?;
+    run.begin_again()?;
     attempt(&args, &problem, &mut run, global)
 }
 
@@ -179,6 +183,10 @@ fn attempt(args: &CompareArgs, problem: &Problem, run: &mut Run, global: &Global
 }
 
 fn check(args: &CompareArgs) -> Result<(), Failure> {
+    kiln_lab::device::parse(&args.device)?;
+    refuse_repeated("lr", &args.lr)?;
+    refuse_repeated("optimizer", &args.optimizer)?;
+    refuse_repeated("loss", args.loss.as_deref().unwrap_or_default())?;
     for optimizer in &args.optimizer {
         OPTIMIZERS.build(optimizer)?;
     }
@@ -193,6 +201,12 @@ fn check(args: &CompareArgs) -> Result<(), Failure> {
         Some(rate) => Err(LabError::setting("lr", rate, "a learning rate above 0").into()),
         None => Ok(()),
     }
+}
+
+/// Equal combinations would be one training with two names.
+fn refuse_repeated<T: PartialEq + std::fmt::Display>(flag: &'static str, values: &[T]) -> Result<(), LabError> {
+    let repeated = values.iter().enumerate().find(|(at, value)| values[..*at].contains(value));
+    repeated.map_or(Ok(()), |(_, value)| Err(LabError::setting(flag, value, "each one once")))
 }
 
 /// Decides which labels are wrong: the rows are the same for every combination and seed.
@@ -252,12 +266,32 @@ impl Problem {
             };
             return Err(Failure::usage(format!("--metric {name}: the target is {found}; use {fitting}")));
         }
+        if metric == Metric::R2 {
+            self.require_variation()?;
+        }
         for loss in &self.losses {
             build_objective(loss, &self.splits[0].train)?;
             if metric.needs_probabilities() && !gives_probabilities(loss) {
                 return Err(Failure::usage(format!(
                     "--metric {name}: {loss} gives no probabilities to judge; use accuracy or macro-f1"
                 )));
+            }
+        }
+        Ok(())
+    }
+
+    /// R2 is a share of the variance, which a target that is the same in every row does not have.
+    fn require_variation(&self) -> Result<(), Failure> {
+        for splits in &self.splits {
+            for (rows, data) in [("test", &splits.test), ("validation", &splits.validation)] {
+                let values: Vec<Vec<f32>> = (0..data.len()).map(|row| data.values(row)).collect();
+                let constant = |target: &usize| values.iter().all(|row| row[*target] == values[0][*target]);
+                if let Some(target) = (0..data.num_classes()).find(constant) {
+                    let name = &data.class_names()[target];
+                    return Err(Failure::usage(format!(
+                        "--metric r2: {name} is the same in every {rows} row; use rmse or mae"
+                    )));
+                }
             }
         }
         Ok(())
@@ -335,7 +369,10 @@ fn train(args: &CompareArgs, problem: &Problem, job: &Job<'_>, context: &JobCont
         other => other?,
     };
     let judge = |data: &ArrayDataset| Figures::of(&fitted.network, data, &splits.preprocessing, &device);
-    Ok(Outcome { validation: Some(judge(&splits.validation)), test: Some(judge(&splits.test)) })
+    let (validation, test) = (judge(&splits.validation), judge(&splits.test));
+    // The loss before the last step was finite; what the step has left may not be.
+    let whole = validation.are_finite() && test.are_finite();
+    Ok(Outcome { validation: whole.then_some(validation), test: whole.then_some(test) })
 }
 
 /// One combination at its best learning rate.

@@ -122,7 +122,7 @@ pub fn run(args: TrainArgs, global: &Global) -> CommandResult {
     let (config, splits) = prepare(config, &global.data())?;
     let settings = toml::Table::try_from(&config).map_err(LabError::method)?;
     let mut run = Run::start("train", settings, vec![config.seed], &options)?;
-    run.hold_to(&config.data, fingerprint(&config, run.data())?)?;
+    run.hold_to(&config.data, fingerprint(&config.data, config.label_noise.as_ref(), run.data())?)?;
     let summary = attempt(&config, &splits, &mut run)?;
     show(&summary, global)
 }
@@ -131,7 +131,7 @@ pub fn run(args: TrainArgs, global: &Global) -> CommandResult {
 pub fn resume(mut run: Run, global: &Global) -> CommandResult {
     let settings = run.settings().clone();
     let config: TrainConfig = settings.try_into().map_err(LabError::method)?;
-    run.hold_to(&config.data, fingerprint(&config, run.data())?)?;
+    run.hold_to(&config.data, fingerprint(&config.data, config.label_noise.as_ref(), run.data())?)?;
     let (config, splits) = prepare(config, run.data())?;
     run.begin_again()?;
     let summary = attempt(&config, &splits, &mut run)?;
@@ -139,10 +139,14 @@ pub fn resume(mut run: Run, global: &Global) -> CommandResult {
 }
 
 /// SHA-256 of the data, and of the file of its label noise.
-fn fingerprint(config: &TrainConfig, data: &DataDir) -> Result<Option<String>, Failure> {
-    let of_data = kiln_data::fingerprint(&config.data, data)?;
-    let Some(file) = config.label_noise.as_ref().and_then(LabelNoise::file) else { return Ok(of_data) };
-    let of_noise = kiln_data::fingerprint(&file.display().to_string(), data)?;
+pub(super) fn fingerprint(
+    data: &str,
+    label_noise: Option<&LabelNoise>,
+    folders: &DataDir,
+) -> Result<Option<String>, Failure> {
+    let of_data = kiln_data::fingerprint(data, folders)?;
+    let Some(file) = label_noise.and_then(LabelNoise::file) else { return Ok(of_data) };
+    let of_noise = kiln_data::fingerprint(&file.display().to_string(), folders)?;
     Ok(Some([of_data, of_noise].into_iter().flatten().collect::<Vec<_>>().join("+")))
 }
 

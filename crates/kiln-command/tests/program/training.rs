@@ -187,6 +187,10 @@ fn what_cannot_be_compared_is_refused_before_anything_is_written() {
     session.file("own.csv", table(60));
     for (arguments, code, expected) in [
         ("--data nowhere.csv", 1, "nowhere.csv: no such file or folder"),
+        ("--data own.csv --lr 0.01,1e-2", 2, "setting `lr` cannot be `0.01`: each one once"),
+        ("--data own.csv --loss mae,mae", 2, "setting `loss` cannot be `mae`: each one once"),
+        ("--data own.csv --lr -1,0.1", 2, "setting `lr` cannot be `-1`: a learning rate above 0"),
+        ("--data own.csv --device cpu,cpu", 2, "cpu,cpu"),
         ("--data own.csv --model lenet", 2, "for rows of a table use an MLP"),
         ("--data own.csv --loss mae,z-loss --metric brier", 2, "z-loss gives no probabilities"),
         ("--data own.csv --metric f1", 2, "invalid value 'f1'"),
@@ -245,6 +249,17 @@ fn what_cannot_be_trained_is_a_usage_error_with_the_right_value() {
         assert!(printed.message().contains(expected), "{arguments}: {}", printed.message());
         assert!(!session.path().join("runs").exists(), "{arguments} left a run");
     }
+}
+
+#[test]
+fn a_comparison_goes_on_where_one_training_breaks_at_its_last_step() {
+    let session = Session::new();
+    let line = "compare --data iris --epochs 1 --batch-size 1000 --optimizer sgd,adam --lr 1e38 --seeds 1 --json";
+    let printed = session.kiln(line);
+    assert_eq!(printed.code, 1, "{}", printed.out);
+    assert!(printed.message().contains("every training diverged"), "{}", printed.message());
+    let rows = json(&session.kiln(&line.replace("--lr 1e38", "--lr 0.01,1e38")).succeeds().out);
+    assert!(rows.as_array().unwrap().iter().all(|row| row["learning_rate"] == 0.01), "{rows}");
 }
 
 #[test]

@@ -18,6 +18,16 @@ pub enum Figures {
 }
 
 impl Figures {
+    /// Whether every figure is finite: where a network gives no finite outputs, some are not.
+    pub fn are_finite(&self) -> bool {
+        match self {
+            Self::Classes(found) => {
+                [found.log_loss, found.brier, found.calibration_error].iter().all(|f| f.is_finite())
+            }
+            Self::Values(found) => found.targets.iter().all(|target| target.rmse.is_finite() && target.mae.is_finite()),
+        }
+    }
+
     /// Judges `network` on the rows of `data`; `preprocessing` is that of the rows that it learnt from.
     pub fn of(network: &Network, data: &ArrayDataset, preprocessing: &Preprocessing, device: &Device) -> Self {
         match task_of(data) {

@@ -1,10 +1,10 @@
 //! Activations of many numbers at once.
 
 use burn::tensor::{DType, Tensor};
-use rayon::prelude::*;
 
 use crate::FlexSlice;
 use crate::flex::element_type;
+use crate::threads::share;
 use crate::vector::{Kernel, exp_of_negative, vectorised};
 
 /// Numbers that are worth a task of their own.
@@ -42,7 +42,7 @@ fn mapped<const D: usize>(x: Tensor<D>, change: impl Fn(&mut [f32]) + Sync + Sen
     if values.len() <= TASK {
         change(values);
     } else {
-        values.par_chunks_mut(TASK).for_each(change);
+        share(values.chunks_mut(TASK).collect(), change);
     }
     slice.into_tensor()
 }

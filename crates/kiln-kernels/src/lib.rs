@@ -12,6 +12,7 @@
 //! - [`activation`]: the hyperbolic tangent and the logistic function.
 //! - [`vector`]: exponentials and logarithms for loops over many numbers, compiled for the vectors at hand.
 //! - [`matrix`]: products of matrices in plain slices.
+//! - [`share`]: tasks that the calling thread and the pool do together.
 //! - [`FlexSlice`]: the memory of a tensor, read and changed in place.
 //!
 //! The functions here know no graph: `kiln-autodiff` makes one node of a kernel and its gradients.
@@ -27,3 +28,4 @@ pub mod vector;
 
 pub use flex::FlexSlice;
 pub use real::Real;
+pub use threads::share;

@@ -1,13 +1,49 @@
 //! Work for one thread or for all of them.
+//!
+//! A thread outside the pool that hands it work and waits would be woken when the work is done: for kernels of some ten
+//! microseconds that is as long as the work. Here the calling thread works too, and the others of the pool help.
 
-use rayon::prelude::*;
+use std::sync::{Mutex, PoisonError};
 
 /// Multiplications that are worth a second thread.
 pub(crate) const SMALLEST_HALF: usize = 1 << 20;
 
 /// Both, at the same time where the current rayon pool has more than one thread.
 pub(crate) fn join<A: Send, B: Send>(first: impl FnOnce() -> A + Send, second: impl FnOnce() -> B + Send) -> (A, B) {
-    if rayon::current_num_threads() > 1 { rayon::join(first, second) } else { (first(), second()) }
+    if rayon::current_num_threads() == 1 {
+        return (first(), second());
+    }
+    let mut of_second = None;
+    let of_first = rayon::in_place_scope(|scope| {
+        scope.spawn(|_| of_second = Some(second()));
+        first()
+    });
+    (of_first, of_second.expect("the scope waits for what was spawned in it"))
+}
+
+/// All tasks, each once, in any order, on the calling thread and on the others of the current rayon pool.
+pub fn share<T: Send>(tasks: Vec<T>, run: impl Fn(T) + Sync) {
+    share_with(tasks, || (), |(), task| run(task));
+}
+
+/// As [`share`], where every thread has scratch memory of its own.
+fn share_with<T: Send, S>(tasks: Vec<T>, scratch: impl Fn() -> S + Sync, run: impl Fn(&mut S, T) + Sync) {
+    let helpers = (rayon::current_num_threads() - 1).min(tasks.len().saturating_sub(1));
+    let waiting = Mutex::new(tasks.into_iter());
+    let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let work = || {
+        if let Some(task) = next() {
+            let mut scratch = scratch();
+            run(&mut scratch, task);
+            while let Some(task) = next() {
+                run(&mut scratch, task);
+            }
+        }
+    };
+    rayon::in_place_scope(|scope| {
+        (0..helpers).for_each(|_| scope.spawn(|_| work()));
+        work();
+    });
 }
 
 /// All tasks, on all threads where their `work` is worth it. Every thread has scratch memory of its own.
@@ -18,9 +54,47 @@ pub(crate) fn for_each<T: Send, S>(
     run: impl Fn(&mut S, T) + Send + Sync,
 ) {
     if tasks.len() > 1 && work > SMALLEST_HALF && rayon::current_num_threads() > 1 {
-        tasks.into_par_iter().for_each_init(scratch, run);
+        share_with(tasks, scratch, run);
     } else {
         let mut scratch = scratch();
         tasks.into_iter().for_each(|task| run(&mut scratch, task));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Runs `test` outside of any pool, and in pools of one and of several threads.
+    fn everywhere(test: impl Fn() + Sync + Send) {
+        test();
+        for threads in [1, 4] {
+            rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(&test);
+        }
+    }
+
+    #[test]
+    fn every_task_is_done_once() {
+        everywhere(|| {
+            for count in [0, 1, 2, 1000] {
+                let mut done = vec![0; count];
+                share(done.iter_mut().collect(), |times: &mut i32| *times += 1);
+                assert!(done.iter().all(|times| *times == 1), "{count}");
+                let mut sums = vec![0; count];
+                for_each(sums.iter_mut().collect(), usize::MAX, || 7, |scratch, sum: &mut i32| *sum += *scratch);
+                assert!(sums.iter().all(|sum| *sum == 7), "{count}");
+            }
+        });
+    }
+
+    #[test]
+    fn both_halves_are_done() {
+        everywhere(|| assert_eq!(join(|| 1, || join(|| 2, || 3)), (1, (2, 3))));
+    }
+
+    #[test]
+    fn a_panic_of_a_task_reaches_the_caller() {
+        let outcome = std::panic::catch_unwind(|| share((0..100).collect(), |task| assert_ne!(task, 50)));
+        assert!(outcome.is_err());
     }
 }

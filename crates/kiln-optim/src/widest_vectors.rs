@@ -40,3 +40,10 @@ pub(crate) use with_widest_vectors;
 
 /// Elements that one thread updates at a time; fewer are not worth a second thread.
 pub(crate) const CHUNK: usize = 32 * 1024;
+
+/// Elements of each piece into which so many are cut: pieces of the same length, four for each thread where they are few, so
+/// that no thread waits long for another.
+pub(crate) fn chunk_length(elements: usize) -> usize {
+    let pieces = elements.div_ceil(CHUNK).max(4 * rayon::current_num_threads());
+    elements.div_ceil(pieces).max(1)
+}

@@ -2,11 +2,10 @@
 
 use burn::optim::{AdamState, AdaptiveMomentumState};
 use burn::tensor::Tensor;
-use kiln_kernels::FlexSlice;
-use rayon::prelude::*;
+use kiln_kernels::{FlexSlice, share};
 
 use super::Adam;
-use crate::widest_vectors::{CHUNK, with_widest_vectors};
+use crate::widest_vectors::{CHUNK, chunk_length, with_widest_vectors};
 
 /// Whether [`step`] can update this parameter.
 pub(super) fn accepts<const D: usize>(tensor: &Tensor<D>, grad: &Tensor<D>, state: Option<&AdamState<D>>) -> bool {
@@ -101,18 +100,18 @@ struct Slices<'a> {
 impl Slices<'_> {
     /// Updates all elements, on several threads where there are enough of them.
     fn update(self, scalars: &Scalars) {
-        let Slices { theta, moment_1, moment_2, largest, grad } = self;
-        let chunks = theta.par_chunks_mut(CHUNK).zip(moment_1.par_chunks_mut(CHUNK));
-        let chunks = chunks.zip(moment_2.par_chunks_mut(CHUNK)).zip(grad.par_chunks(CHUNK));
-        match largest {
-            None => chunks.for_each(|(((theta, moment_1), moment_2), grad)| {
-                Slices { theta, moment_1, moment_2, largest: None, grad }.update_here(scalars);
-            }),
-            Some(largest) => chunks.zip(largest.par_chunks_mut(CHUNK)).for_each(|(chunk, largest)| {
-                let (((theta, moment_1), moment_2), grad) = chunk;
-                Slices { theta, moment_1, moment_2, largest: Some(largest), grad }.update_here(scalars);
-            }),
+        if self.theta.len() <= CHUNK {
+            return self.update_here(scalars);
         }
+        let length = chunk_length(self.theta.len());
+        let mut largest = self.largest.map(|largest| largest.chunks_mut(length));
+        let chunks = self.theta.chunks_mut(length).zip(self.moment_1.chunks_mut(length));
+        let chunks = chunks.zip(self.moment_2.chunks_mut(length)).zip(self.grad.chunks(length));
+        let slices = chunks.map(|(((theta, moment_1), moment_2), grad)| {
+            let largest = largest.as_mut().and_then(Iterator::next);
+            Slices { theta, moment_1, moment_2, largest, grad }
+        });
+        share(slices.collect(), |chunk| chunk.update_here(scalars));
     }
 
     /// Picks the loop made for this optimizer's options.

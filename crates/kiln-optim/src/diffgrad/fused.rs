@@ -4,12 +4,12 @@
 //! split over the cores. All instruction sets give the same bits.
 
 use burn::tensor::Tensor;
-use kiln_kernels::FlexSlice;
+use kiln_kernels::{FlexSlice, share};
 use rayon::prelude::*;
 
 use super::exponential::exp;
 use super::{Coefficients, DiffGrad, DiffGradFriction, DiffGradState};
-use crate::widest_vectors::{CHUNK, with_widest_vectors};
+use crate::widest_vectors::{CHUNK, chunk_length, with_widest_vectors};
 
 /// Whether [`step`] can update this parameter.
 pub(super) fn accepts<const D: usize>(tensor: &Tensor<D>, grad: &Tensor<D>, state: &DiffGradState<D>) -> bool {
@@ -72,7 +72,11 @@ pub(super) fn all_finite<const D: usize>(grad: &Tensor<D>) -> bool {
         return grad.clone().is_finite().all().into_scalar::<bool>();
     }
     let grad = FlexSlice::<f32>::new(grad.clone());
-    grad.values().par_chunks(CHUNK).all(|chunk| chunk.iter().fold(true, |finite, value| finite & value.is_finite()))
+    let finite = |chunk: &[f32]| chunk.iter().fold(true, |finite, value| finite & value.is_finite());
+    match grad.values() {
+        few if few.len() <= CHUNK => finite(few),
+        many => many.par_chunks(CHUNK).all(finite),
+    }
 }
 
 /// The update's scalars in the kernel's type.
@@ -123,19 +127,19 @@ impl<'a> Slices<'a> {
     /// Updates all elements, on several threads where there are enough of them.
     fn update(self, friction: DiffGradFriction, scalars: &Scalars) {
         if self.theta.len() > CHUNK {
-            self.chunks().into_par_iter().for_each(|chunk| chunk.update_here(friction, scalars));
+            share(self.chunks(), |chunk| chunk.update_here(friction, scalars));
         } else {
             self.update_here(friction, scalars);
         }
     }
 
-    /// Cuts every slice into pieces of [`CHUNK`] elements.
+    /// Cuts every slice into pieces of equal length, at most [`CHUNK`] elements.
     fn chunks(self) -> Vec<Slices<'a>> {
-        let count = self.theta.len().div_ceil(CHUNK);
+        let length = chunk_length(self.theta.len());
         let mut rest = self;
-        let mut chunks = Vec::with_capacity(count);
-        while rest.theta.len() > CHUNK {
-            let (head, tail) = rest.split_at(CHUNK);
+        let mut chunks = Vec::new();
+        while rest.theta.len() > length {
+            let (head, tail) = rest.split_at(length);
             chunks.push(head);
             rest = tail;
         }

@@ -447,7 +447,9 @@ const HEADINGS: [&str; 6] = ["loss", "optimizer", "lr", "mean", "sd", "paired di
 /// What the differences say, and over what they are.
 fn remark(args: &CompareArgs) -> String {
     let division = if args.resplit { "rows divided anew for each seed" } else { "the same test rows for every seed" };
-    format!("A difference whose interval leaves out 0 is significant at 5 % (two-sided paired t over the seeds, {division}).")
+    format!(
+        "A difference whose interval leaves out 0 is significant at 5 % (two-sided paired t over the seeds, {division})."
+    )
 }
 
 fn lab_table(args: &CompareArgs, metric: Metric, rows: &[Row]) -> Table {

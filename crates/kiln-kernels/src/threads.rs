@@ -1,43 +1,28 @@
 //! Work for one thread or for all of them.
-//!
-//! A thread outside the pool that hands it work and waits would be woken when the work is done: for kernels of some ten
-//! microseconds that is as long as the work. Here the calling thread works too, and the others of the pool help.
 
 use std::sync::{Mutex, PoisonError};
+
+use rayon::prelude::*;
 
 /// Multiplications that are worth a second thread.
 pub(crate) const SMALLEST_HALF: usize = 1 << 20;
 
 /// Both, at the same time where the current rayon pool has more than one thread.
 pub(crate) fn join<A: Send, B: Send>(first: impl FnOnce() -> A + Send, second: impl FnOnce() -> B + Send) -> (A, B) {
-    if rayon::current_num_threads() == 1 {
-        return (first(), second());
-    }
-    let mut of_second = None;
-    let of_first = rayon::in_place_scope(|scope| {
-        scope.spawn(|_| of_second = Some(second()));
-        first()
-    });
-    (of_first, of_second.expect("the scope waits for what was spawned in it"))
+    if rayon::current_num_threads() > 1 { rayon::join(first, second) } else { (first(), second()) }
 }
 
 /// All tasks, each once, in any order, on the calling thread and on the others of the current rayon pool.
+///
+/// A thread outside the pool that hands it work and waits is woken when the work is done: for tasks of some ten
+/// microseconds that takes as long as they do. Here the calling thread works too, and the others help.
 pub fn share<T: Send>(tasks: Vec<T>, run: impl Fn(T) + Sync) {
-    share_with(tasks, || (), |(), task| run(task));
-}
-
-/// As [`share`], where every thread has scratch memory of its own.
-fn share_with<T: Send, S>(tasks: Vec<T>, scratch: impl Fn() -> S + Sync, run: impl Fn(&mut S, T) + Sync) {
     let helpers = (rayon::current_num_threads() - 1).min(tasks.len().saturating_sub(1));
     let waiting = Mutex::new(tasks.into_iter());
     let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
     let work = || {
-        if let Some(task) = next() {
-            let mut scratch = scratch();
-            run(&mut scratch, task);
-            while let Some(task) = next() {
-                run(&mut scratch, task);
-            }
+        while let Some(task) = next() {
+            run(task);
         }
     };
     rayon::in_place_scope(|scope| {
@@ -54,7 +39,7 @@ pub(crate) fn for_each<T: Send, S>(
     run: impl Fn(&mut S, T) + Send + Sync,
 ) {
     if tasks.len() > 1 && work > SMALLEST_HALF && rayon::current_num_threads() > 1 {
-        share_with(tasks, scratch, run);
+        tasks.into_par_iter().for_each_init(scratch, run);
     } else {
         let mut scratch = scratch();
         tasks.into_iter().for_each(|task| run(&mut scratch, task));

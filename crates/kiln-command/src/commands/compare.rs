@@ -15,7 +15,7 @@ use kiln_lab::{JobContext, LabError, Plot, Run, RunOptions, Scale, Table, Verdic
 use kiln_nn::{Network, NetworkConfig};
 use serde::{Deserialize, Serialize};
 
-use super::train::fingerprint;
+use super::train::hold_to;
 use crate::cli::Global;
 use crate::failure::{CommandResult, Failure};
 use crate::output::print_line;
@@ -164,14 +164,14 @@ pub fn run(args: CompareArgs, global: &Global) -> CommandResult {
     let seeds: Vec<u64> = (1..=args.seeds).collect();
     let settings = toml::Table::try_from(&args).map_err(LabError::method)?;
     let mut run = Run::start("compare", settings, seeds, &options)?;
-    run.hold_to(&args.data, fingerprint(&args.data, args.label_noise.as_ref(), run.data())?)?;
+    hold_to(&mut run, &args.data, args.label_noise.as_ref())?;
     attempt(&args, &problem, &mut run, global)
 }
 
 /// Goes on with a comparison that was interrupted.
 pub fn resume(mut run: Run, global: &Global) -> CommandResult {
     let args: CompareArgs = run.settings().clone().try_into().map_err(LabError::method)?;
-    run.hold_to(&args.data, fingerprint(&args.data, args.label_noise.as_ref(), run.data())?)?;
+    hold_to(&mut run, &args.data, args.label_noise.as_ref())?;
     let (args, problem) = Problem::open(args, run.data())?;
     run.begin_again()?;
     attempt(&args, &problem, &mut run, global)

@@ -122,7 +122,7 @@ pub fn run(args: TrainArgs, global: &Global) -> CommandResult {
     let (config, splits) = prepare(config, &global.data())?;
     let settings = toml::Table::try_from(&config).map_err(LabError::method)?;
     let mut run = Run::start("train", settings, vec![config.seed], &options)?;
-    run.hold_to(&config.data, fingerprint(&config.data, config.label_noise.as_ref(), run.data())?)?;
+    hold_to(&mut run, &config.data, config.label_noise.as_ref())?;
     let summary = attempt(&config, &splits, &mut run)?;
     show(&summary, global)
 }
@@ -131,23 +131,17 @@ pub fn run(args: TrainArgs, global: &Global) -> CommandResult {
 pub fn resume(mut run: Run, global: &Global) -> CommandResult {
     let settings = run.settings().clone();
     let config: TrainConfig = settings.try_into().map_err(LabError::method)?;
-    run.hold_to(&config.data, fingerprint(&config.data, config.label_noise.as_ref(), run.data())?)?;
+    hold_to(&mut run, &config.data, config.label_noise.as_ref())?;
     let (config, splits) = prepare(config, run.data())?;
     run.begin_again()?;
     let summary = attempt(&config, &splits, &mut run)?;
     show(&summary, global)
 }
 
-/// SHA-256 of the data, and of the file of its label noise.
-pub(super) fn fingerprint(
-    data: &str,
-    label_noise: Option<&LabelNoise>,
-    folders: &DataDir,
-) -> Result<Option<String>, Failure> {
-    let of_data = kiln_data::fingerprint(data, folders)?;
-    let Some(file) = label_noise.and_then(LabelNoise::file) else { return Ok(of_data) };
-    let of_noise = kiln_data::fingerprint(&file.display().to_string(), folders)?;
-    Ok(Some([of_data, of_noise].into_iter().flatten().collect::<Vec<_>>().join("+")))
+/// Ties the run to its data, and to the file of its label noise.
+pub(super) fn hold_to(run: &mut Run, data: &str, label_noise: Option<&LabelNoise>) -> Result<(), LabError> {
+    run.hold_to(data)?;
+    label_noise.and_then(LabelNoise::file).map_or(Ok(()), |file| run.hold_to(&file.display().to_string()))
 }
 
 /// Trains, and leaves in the run why that failed, if it did.
@@ -279,7 +273,7 @@ fn perform(config: &TrainConfig, splits: &Splits, run: &mut Run) -> Result<Summa
 
     let model = SavedModel {
         kiln: env!("CARGO_PKG_VERSION").to_string(),
-        data_sha256: kiln_data::fingerprint(&config.data, run.data())?,
+        data_sha256: run.manifest().sha256.get(&config.data).cloned(),
         training: config.clone(),
         network: network_config,
         preprocessing: splits.preprocessing.clone(),

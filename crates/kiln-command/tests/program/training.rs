@@ -343,6 +343,22 @@ fn a_killed_training_goes_on_to_the_same_bytes() {
 }
 
 #[test]
+fn probes_that_compare_looks_go_on_where_a_killed_training_stopped() {
+    let line =
+        "train --data digits --model mlp:hidden=16 --epochs 25 --batch-size 16 --watch sharpness,gradient-norm,ntk";
+    let (interrupted, whole) = (Session::new(), Session::new());
+    let run = interrupted.killed(line);
+    interrupted.kiln("resume train").succeeds();
+    whole.kiln(line).succeeds();
+    let whole = whole.run("train");
+    let last = |probe: &str| format!("artifacts/train/seed/{probe}-epoch-0025.svg");
+    for file in ["metrics.jsonl".to_string(), last("sharpness"), last("gradient-norm"), last("ntk")] {
+        let [resumed, plain] = [&run, &whole].map(|run| std::fs::read(run.join(&file)).unwrap());
+        assert!(resumed == plain, "{file} differs");
+    }
+}
+
+#[test]
 fn a_damaged_checkpoint_is_named() {
     let session = Session::new();
     let checkpoints = session.killed(LONG).join("checkpoints");

@@ -55,9 +55,9 @@ pub struct Manifest {
     /// and for trainings.
     #[serde(default)]
     pub commit: String,
-    /// SHA-256 of the data with which a training was begun, where it lay in files.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub data_sha256: Option<String>,
+    /// SHA-256 of the data with which a training was begun, where it lay in files, and of what changed its labels.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sha256: BTreeMap<String, String>,
     /// Processor, cores and system.
     pub machine: String,
     /// Cores that the run shares out over its jobs. It keeps to them when it is resumed, wherever that is: how a tensor

@@ -196,22 +196,26 @@ impl Run {
         }
     }
 
-    /// Ties the run to the data that it was begun with: `sha256` as [`kiln_data::fingerprint`] gives it for `data`. Other data
-    /// has another split and other means, so that what was learnt from one must not be judged by the other.
+    /// Ties the run to data that it was begun with, a source as [`kiln_data::fingerprint`] takes it. Other data has another
+    /// split and other means, so that what was learnt from one must not be judged by the other.
     ///
     /// # Errors
-    /// [`LabError::Refused`] when it was begun with other data, [`LabError::Io`] when the manifest cannot be written.
-    pub fn hold_to(&mut self, data: &str, sha256: Option<String>) -> Result<(), LabError> {
-        match (&self.manifest.data_sha256, &sha256) {
-            (Some(before), Some(now)) if before != now => {
+    /// [`LabError::Refused`] when it was begun with other data, [`LabError::Data`] when it cannot be read, and
+    /// [`LabError::Io`] when the manifest cannot be written.
+    pub fn hold_to(&mut self, source: &str) -> Result<(), LabError> {
+        let Some(now) = kiln_data::fingerprint(source, &self.data)? else { return Ok(()) };
+        match self.manifest.sha256.get(source) {
+            Some(before) if *before == now => Ok(()),
+            Some(_) => {
                 let folder = self.folder.display();
-                Err(LabError::Refused(format!("{data} has changed since the run {folder} was begun; start a new one")))
+                Err(LabError::Refused(format!(
+                    "{source} has changed since the run {folder} was begun; start a new one"
+                )))
             }
-            (None, Some(_)) => {
-                self.manifest.data_sha256 = sha256;
+            None => {
+                self.manifest.sha256.insert(source.to_string(), now);
                 self.manifest.write(&self.folder)
             }
-            _ => Ok(()),
         }
     }
 
@@ -512,7 +516,7 @@ fn new_manifest(method: &str, settings: Settings, seeds: Vec<u64>, device: &str,
         kiln_version: KILN_VERSION.to_string(),
         burn_version: BURN_VERSION.to_string(),
         commit: String::new(),
-        data_sha256: None,
+        sha256: Default::default(),
         machine: machine::describe(),
         cores: machine::cores(),
         part_seconds: Default::default(),

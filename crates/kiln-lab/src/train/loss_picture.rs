@@ -52,7 +52,8 @@ pub fn loss_pictures(losses: &[Selector]) -> Result<Vec<(String, Plot)>, Selecto
     let mut pictures = vec![("loss".to_string(), values), ("slope".to_string(), slopes)];
     if !numbers {
         for loss in losses {
-            pictures.push((format!("surface-{}", crate::files::file_name(&loss.to_string())), surface(loss)?));
+            let name = crate::files::file_name(&loss.to_string().replace([':', ','], "-"));
+            pictures.push((format!("surface-{name}"), surface(loss)?));
         }
     }
     Ok(pictures)

@@ -17,12 +17,16 @@ struct Missing {
 }
 
 impl Sets {
-    /// Opens `names`, with at most so many training and test rows of each.
-    pub(super) fn open(names: &[String], max_train: usize, max_test: usize, run: &mut Run) -> Result<Self, LabError> {
+    /// Opens `names`, with at most so many test rows of each.
+    pub(super) fn open(
+        names: &[String],
+        options: &OpenOptions,
+        max_test: usize,
+        run: &mut Run,
+    ) -> Result<Self, LabError> {
         let (mut here, mut missing) = (Vec::new(), Vec::new());
         for name in names {
-            let options = OpenOptions { max_train: Some(max_train), ..OpenOptions::default() };
-            match kiln_data::open(name, run.data(), &options) {
+            match kiln_data::open(name, run.data(), options) {
                 Ok(splits) => here.push(Splits { name: name.clone(), test: first(&splits.test, max_test), ..splits }),
                 Err(error @ (DataError::NotHere { .. } | DataError::UnknownSource { .. })) => {
                     let reason = absence(name, &error).unwrap_or_else(|| error.to_string());

@@ -1,6 +1,6 @@
 //! Accuracy over tau, each tau with its own learning rate.
 
-use kiln_data::Splits;
+use kiln_data::{OpenOptions, Splits};
 use kiln_lab::statistics::{Summary, paired_difference};
 use kiln_lab::train::{FitSettings, Schedule, accuracy, fit};
 use kiln_lab::{Finding, JobContext, LabError, Measured, Outcome, Plot, Run, Series, Table};
@@ -37,7 +37,8 @@ fn above_id(dataset: &str, tau: f64) -> String {
 }
 
 pub(super) fn run(settings: &Settings, run: &mut Run) -> Result<Vec<Finding>, LabError> {
-    let opened = Sets::open(&settings.datasets, settings.max_train, settings.max_test, run)?;
+    let options = OpenOptions { max_train: Some(settings.max_train), ..OpenOptions::default() };
+    let opened = Sets::open(&settings.datasets, &options, settings.max_test, run)?;
     let sets = &opened.here;
     let rates = choose_rates(settings, sets, run)?;
     let accuracies = final_accuracies(settings, sets, &rates, run)?;

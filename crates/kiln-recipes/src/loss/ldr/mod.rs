@@ -7,7 +7,6 @@ mod contenders;
 mod noise;
 mod ranking;
 mod ranks;
-mod sets;
 mod settings;
 mod temperatures;
 mod theory;

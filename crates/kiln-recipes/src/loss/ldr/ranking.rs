@@ -6,13 +6,14 @@ use kiln_lab::{Finding, JobContext, LabError, Run};
 use kiln_loss::ClassificationLoss;
 use serde::{Deserialize, Serialize};
 
+use super::Settings;
 use super::choice::{Choice, choose};
 use super::comparison::{Comparison, HEAVY_NOISE};
 use super::contenders::untuned;
 use super::noise::corrupted;
 use super::settings::RankingSettings;
 use super::training::{top_accuracies, train};
-use super::{Settings, sets};
+use crate::loss::small_sets::Sets;
 
 /// How many of the largest logits are looked at.
 pub(super) const MOST: usize = 5;
@@ -23,7 +24,7 @@ pub(super) fn run(
     own: &RankingSettings,
     run: &mut Run,
 ) -> Result<Vec<Finding>, LabError> {
-    let sets = sets::open(settings, &own.datasets, run)?;
+    let sets = Sets::open(&own.datasets, &settings.open_options(), settings.max_test, run)?;
     let trainings = Trainings { part, settings, own, sets: &sets.here, run };
     let chosen = choose(&trainings, &settings.contenders, &settings.noises)?;
     let cells = trainings.cells(&chosen, settings.contenders.len())?;

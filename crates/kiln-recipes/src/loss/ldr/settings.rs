@@ -1,5 +1,6 @@
 //! What the reproduction of the label-distributionally robust losses can be told.
 
+use kiln_data::{OpenOptions, SplitOptions};
 use kiln_lab::{LabError, Scale};
 use serde::{Deserialize, Serialize};
 
@@ -69,6 +70,13 @@ impl Settings {
             Scale::Quick => Self::quick(),
             Scale::Full => Self::full(),
         }
+    }
+
+    /// How sets are opened: with a larger share of validation rows than usual, because their labels are noisy and few of them
+    /// would leave the choice to chance.
+    pub(super) fn open_options(&self) -> OpenOptions {
+        let split = SplitOptions { validation: self.validation, ..SplitOptions::default() };
+        OpenOptions { max_train: Some(self.max_train), split, ..OpenOptions::default() }
     }
 
     /// Refuses settings without the losses that the claims are about, and names that mean nothing.

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::noise::corrupted;
 use super::ranks::{Separation, precision, ranks};
 use super::training::train;
-use super::{Settings, TEMPERATURES, sets};
+use super::{Settings, TEMPERATURES};
+use crate::loss::small_sets::Sets;
 
 /// Stiffness of the loss.
 const ALPHA: f64 = 2.0;
@@ -31,7 +32,7 @@ pub(super) fn finding_ids(dataset: &str) -> Vec<String> {
 
 pub(super) fn run(settings: &Settings, run: &mut Run) -> Result<Vec<Finding>, LabError> {
     let datasets = &settings.temperatures.datasets;
-    let sets = sets::open(settings, datasets, run)?;
+    let sets = Sets::open(datasets, &settings.open_options(), settings.max_test, run)?;
     let mut findings = Vec::new();
     let mut learnt = Vec::new();
     for dataset in datasets {

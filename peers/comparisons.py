@@ -96,16 +96,21 @@ def z_loss():
         bound=1 / 40,
     )
     for size in ("256x1000", "1024x10"):
-        yield Comparison(
-            f"dense Z-loss {size} / torch expression",
-            Example("loss/z_loss", f"z-loss-{size}"),
-            Script("loss/z_loss.py", f"z-loss-{size}"),
-        )
+        for name in ("z-loss", "spherical-softmax", "taylor-softmax", "squared-error"):
+            ours, peer = Example("loss/z_loss", f"{name}-{size}"), Script("loss/z_loss.py", f"{name}-{size}")
+            yield Comparison(f"dense {name} {size} / torch expression", ours, peer, bound=0.7)
+
+
+#: The losses that the label-distributionally robust ones are compared with.
+BASELINES = (
+    "focal", "weston-watkins", "robust-log", "sce", "gce", "rce", "aul", "agce", "js", "nce", "mse", "mae", "capped-gce",
+    "active-passive", "crammer-singer", "squared-hinge", "smooth-hinge", "logistic-margin", "smoothed",
+)  # fmt: skip
 
 
 def ldr():
     for size in ("128x1000", "256x1000", "1024x10"):
-        for name in ("ldr-kl", "ldr-k", "aldr", "focal", "weston-watkins", "robust-log"):
+        for name in ("ldr-kl", "ldr-k", "aldr", *BASELINES):
             ours = Example("loss/ldr", f"{name}-{size}")
             yield Comparison(f"{name} {size} / torch expression", ours, Script("loss/ldr.py", f"{name}-{size}"), bound=0.7)
         yield Comparison(

@@ -3,8 +3,8 @@
     psi = lambda (logsumexp(d / lambda) - log K)        d_k = f_k - f_y + margin [k != y]
 
 Cases `cross-entropy-*` are `torch.nn.functional.cross_entropy`; `ldr-kl-*` the loss with one temperature, `ldr-k-*` the mean of
-the five largest gaps, `aldr-*` the loss with a temperature of its own for each row, adapted by one step, all written out; `focal-*`,
-`weston-watkins-*` and `robust-log-*` three of the baselines.
+the five largest gaps, `aldr-*` the loss with a temperature of its own for each row, adapted by one step, all written out. The other
+cases are the losses that these are compared with.
 """
 
 import math
@@ -120,6 +120,25 @@ def weston_watkins(logits, targets):
     return gaps(logits, targets, 1.0).clamp(min=0.0).mean(1)
 
 
+def crammer_singer(logits, targets):
+    return gaps(logits, targets, 1.0).max(1).values
+
+
+def of_rivals(function, margin):
+    """The mean over all classes of a function of the gaps to the rivals."""
+
+    def loss(logits, targets):
+        rivals = 1.0 - F.one_hot(targets, logits.shape[1]).to(logits.dtype)
+        return (function(gaps(logits, targets, margin)) * rivals).mean(1)
+
+    return loss
+
+
+def smooth_hinge(gap):
+    violation = gap.clamp(min=0.0)
+    return torch.where(violation < 1.0, violation.square() / 2.0, violation - 0.5)
+
+
 def robust_log(logits, targets, offset=1.0):
     p = torch.softmax(logits, dim=1)
     logs = torch.log(offset + p)
@@ -148,6 +167,11 @@ def jensen_shannon(logits, targets, weight=0.5):
     return divergences / (-(1.0 - weight) * math.log(1.0 - weight))
 
 
+def active_passive(logits, targets):
+    reverse = likelihood(lambda p: -math.log(1e-4) * (1.0 - p))
+    return 5.0 * normalized_cross_entropy(logits, targets) + 5.0 * reverse(logits, targets)
+
+
 BASELINES = {
     "sce 0.5": likelihood(lambda p: -0.5 * p.log() + 0.5 * 4.0 * (1.0 - p)),
     "gce 0.7": likelihood(lambda p: (1.0 - p**0.7) / 0.7),
@@ -157,6 +181,14 @@ BASELINES = {
     "js 0.5": jensen_shannon,
     "nce": normalized_cross_entropy,
     "mse": squared_error,
+    "mae": likelihood(lambda p: 1.0 - p),
+    "capped-gce": likelihood(lambda p: ((1.0 - p**0.7) / 0.7).clamp(max=(1.0 - 0.5**0.7) / 0.7)),
+    "active-passive": active_passive,
+    "crammer-singer": crammer_singer,
+    "squared-hinge": of_rivals(lambda gap: gap.clamp(min=0.0).square(), 1.0),
+    "smooth-hinge": of_rivals(smooth_hinge, 1.0),
+    "logistic-margin": of_rivals(F.softplus, 0.0),
+    "smoothed": lambda logits, targets: F.cross_entropy(logits, targets, reduction="none", label_smoothing=0.1),
 }
 
 
@@ -172,7 +204,7 @@ LOSSES = {
     "focal": lambda rows: focal,
     "weston-watkins": lambda rows: weston_watkins,
     "robust-log": lambda rows: robust_log,
-}
+} | {name.split()[0]: (lambda rows, loss=loss: loss) for name, loss in BASELINES.items()}
 
 
 def logits_case(name, batch_size, num_classes):

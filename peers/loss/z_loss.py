@@ -4,7 +4,7 @@
 
 Cases `linear-cross-entropy-D` are `Linear` + `CrossEntropyLoss` over D classes, `adaptive-softmax-D` is
 `AdaptiveLogSoftmaxWithLoss`; both take hidden vectors that want a gradient, as in a network, and update their own weights by
-SGD. Hidden vectors are random; targets follow a Zipf law, as words do. `z-loss-*` is forward and backward of the dense loss on logits.
+SGD. Hidden vectors are random; targets follow a Zipf law, as words do. `z-loss-*` and its like are forward and backward of the dense losses on logits.
 """
 
 import sys
@@ -96,7 +96,7 @@ def squared_error(logits, targets):
     return (logits - F.one_hot(targets, logits.shape[1]).to(logits.dtype)).square().sum(1)
 
 
-def dense_case(batch_size, num_classes):
+def dense_case(loss, batch_size, num_classes):
     def prepare(_):
         generator = torch.Generator().manual_seed(1)
         logits = torch.randn(batch_size, num_classes, generator=generator).requires_grad_()
@@ -104,15 +104,12 @@ def dense_case(batch_size, num_classes):
 
         def step():
             logits.grad = None
-            z_loss(logits, targets).mean().backward()
+            loss(logits, targets).mean().backward()
 
         return step
 
     return prepare
 
-
-for batch_size, num_classes in [(256, 1000), (1024, 10)]:
-    peer.case(f"z-loss-{batch_size}x{num_classes}")(dense_case(batch_size, num_classes))
 
 FAMILY = {
     "z-loss a=1 b=0": lambda logits, targets: z_loss(logits, targets, 1.0, 0.0),
@@ -122,6 +119,11 @@ FAMILY = {
     "taylor-softmax": taylor_softmax,
     "squared-error": squared_error,
 }
+
+for batch_size, num_classes in [(256, 1000), (1024, 10)]:
+    for loss in (z_loss, spherical_softmax, taylor_softmax, squared_error):
+        name = loss.__name__.replace("_", "-")
+        peer.case(f"{name}-{batch_size}x{num_classes}")(dense_case(loss, batch_size, num_classes))
 
 
 @peer.values

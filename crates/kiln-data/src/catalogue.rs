@@ -127,7 +127,21 @@ const FASHION: [&str; 10] =
     ["T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"];
 const CIFAR10: [&str; 10] = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
 
-static ENTRIES: [Entry; 23] = [
+/// Class names of the ten large classes of Caltech-101.
+const CALTECH10: [&str; 10] = [
+    "airplanes",
+    "motorbikes",
+    "watch",
+    "leopards",
+    "bonsai",
+    "car_side",
+    "ketch",
+    "chandelier",
+    "hawksbill",
+    "grand_piano",
+];
+
+static ENTRIES: [Entry; 25] = [
     Entry {
         name: "digits",
         aliases: &["digits8x8"],
@@ -266,6 +280,59 @@ static ENTRIES: [Entry; 23] = [
         ],
         hub: None,
         hint: "write images_background_small1 of https://github.com/brendenlake/omniglot as 28 x 28 IDX files into images/omniglot-small of a data directory, or open your own folder of pictures",
+    },
+    Entry {
+        name: "caltech10",
+        aliases: &["caltech10-32"],
+        kind: Kind::Images { classes: &CALTECH10 },
+        summary: "Photographs of ten classes of Caltech-101, 32 x 32 colour; 1,336 to train and 383 to test",
+        licence: "CC BY 4.0 (Caltech-101; Li, Andreeto, Ranzato and Perona)",
+        origin: "https://data.caltech.edu/records/mzrjq-6wc02",
+        files: &[
+            file(
+                "images/caltech10-32/train.bin.gz",
+                "b9a82f6b75e60457803dd67db254615984c72093cf5340fec8de97112f655f0f",
+            ),
+            file("images/caltech10-32/test.bin.gz", "9e62aeef99790f01afe46f3908897bc9a9d47dd06b4078b809465d106856b61f"),
+        ],
+        hub: None,
+        hint: "write the classes of https://data.caltech.edu/records/mzrjq-6wc02 as CIFAR records of 32 x 32 into images/caltech10-32 of a data directory, or open your own folder of pictures",
+    },
+    Entry {
+        name: "pneumoniamnist",
+        aliases: &["pneumonia-mnist"],
+        kind: Kind::Images { classes: &["normal", "pneumonia"] },
+        summary: "X-rays of the chest, 28 x 28 grey; 3,382 to train, 524 to choose by, 624 to test, 2 classes",
+        licence: "CC BY 4.0 (MedMNIST; Kermany and others)",
+        origin: "https://medmnist.com; pictures of https://github.com/varun19424/pneumonia_mnist",
+        files: &[
+            file(
+                "images/pneumoniamnist/test-images-idx3-ubyte.gz",
+                "bf07370f2ef699b9bfc879cac093442353a8093cb3fe650d81563ef44a96ee41",
+            ),
+            file(
+                "images/pneumoniamnist/test-labels-idx1-ubyte.gz",
+                "bfd3658cf629060ff072042b4fb269d1e2049ed2e0e41cefe3e43b4044872bd1",
+            ),
+            file(
+                "images/pneumoniamnist/train-images-idx3-ubyte.gz",
+                "0b6a78b85c506524263f68ee312bf4e3cf21086af585e68d2ea1b25b1d8c1d24",
+            ),
+            file(
+                "images/pneumoniamnist/train-labels-idx1-ubyte.gz",
+                "b1746cecfd6e090354b2dc6c3b69eb9de641db54fe0aabbb88895f53154c74d2",
+            ),
+            file(
+                "images/pneumoniamnist/val-images-idx3-ubyte.gz",
+                "aa9641b727a6e374cd6bb1c8418c170e2c4a74138dee6f2e98e1a8f04226c18f",
+            ),
+            file(
+                "images/pneumoniamnist/val-labels-idx1-ubyte.gz",
+                "f37b3c3a7f4b4b8332a1bb81b265203939e6e1a5c903ce20a3397df57325ea22",
+            ),
+        ],
+        hub: None,
+        hint: "write pneumoniamnist.npz of https://medmnist.com as IDX files (train, val, test) into images/pneumoniamnist of a data directory",
     },
     table(
         "iris",

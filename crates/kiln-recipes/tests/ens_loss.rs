@@ -72,7 +72,7 @@ fn three_cells_leave_the_sign_tests_open() {
 
 #[test]
 fn without_data_there_is_nothing_to_compare() {
-    let none = ["tables.tasks=[]", "tables_large.tasks=[]", "images.tasks=[]", "colour.tasks=[\"cifar10:3-5\"]"];
+    let none = ["tables.tasks=[]", "tables_large.tasks=[]", "images.tasks=[]", "photographs.tasks=[\"cifar10:3-5\"]"];
     let folder = tempfile::tempdir().unwrap();
     let recipe = catalogue::find("ens-loss").unwrap();
     let mut options = RunOptions::new(Scale::Smoke, folder.path(), DataDir::find(Some(folder.path())));
@@ -136,8 +136,8 @@ fn settings_that_mean_nothing_are_refused() {
         ("tables_large.tuning_seeds=0", "tables_large.tuning_seeds"),
         ("images.tuning_seeds=3", "at most images.seeds"),
         ("images.batch_size=0", "images.batch_size"),
-        ("colour.epochs=0", "colour.epochs"),
-        ("colour.max_judged=0", "colour.max_judged"),
+        ("photographs.epochs=0", "photographs.epochs"),
+        ("photographs.max_judged=0", "photographs.max_judged"),
         ("tables.train_rows=0", "tables.train_rows"),
         ("tables.train_rows=5000", "rows that digits:odd has to learn from"),
     ];

@@ -5,6 +5,7 @@ use burn::tensor::{IndexingUpdateOp, Int, Tensor};
 
 use super::check_margin;
 use crate::gaps::of_gaps;
+use crate::rows::{HostRows, Kernel, LANES, filled_up, largest, sum_of, vectorised};
 use crate::{ClassificationLoss, LossError};
 
 /// Configuration of [`CrammerSingerLoss`].
@@ -41,11 +42,52 @@ pub struct CrammerSingerLoss {
 
 impl ClassificationLoss for CrammerSingerLoss {
     fn forward_no_reduction(&self, logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
+        if let Some(mut rows) = HostRows::of(&logits, &targets) {
+            let losses = rows.map(|| (), |(), _, row, target| hinge_of_row(row, target, self.margin));
+            return rows.into_losses(logits, losses);
+        }
         of_gaps(logits, targets, self.margin, |gaps, _| {
             let zeros = gaps.zeros_like();
             let (values, rivals) = gaps.max_dim_with_indices(1);
             let ones = values.ones_like();
             (values, zeros.scatter(1, rivals, ones, IndexingUpdateOp::Add))
         })
+    }
+}
+
+/// The loss of a row of scores, which becomes its gradient: up for the strongest rival, down for the target.
+fn hinge_of_row(row: &mut [f32], target: usize, margin: f64) -> f32 {
+    let own = row[target];
+    row[target] = f32::NEG_INFINITY;
+    let (strongest, strangers) = vectorised(Strongest { row });
+    let violation = margin + f64::from(strongest) - f64::from(own);
+    let rival = row.iter().position(|&score| score == strongest).filter(|_| violation > 0.0);
+    row.fill(0.0);
+    if let Some(rival) = rival {
+        row[rival] += 1.0;
+        row[target] -= 1.0;
+    }
+    let is_number = strangers == 0.0 && !own.is_nan();
+    if is_number { violation.max(0.0) as f32 } else { f32::NAN }
+}
+
+/// The largest score, and how many scores are not numbers.
+struct Strongest<'a> {
+    row: &'a [f32],
+}
+
+impl Kernel for Strongest<'_> {
+    type Output = (f32, f32);
+
+    #[inline(always)]
+    fn run(self) -> (f32, f32) {
+        let (chunks, rest) = self.row.as_chunks::<LANES>();
+        let mut strangers = [0.0; LANES];
+        for chunk in chunks.iter().chain([&filled_up(rest, 0.0)]) {
+            for lane in 0..LANES {
+                strangers[lane] += if chunk[lane].is_nan() { 1.0 } else { 0.0 };
+            }
+        }
+        (largest(self.row, f32::NEG_INFINITY), sum_of(strangers))
     }
 }

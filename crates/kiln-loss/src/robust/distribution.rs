@@ -36,6 +36,10 @@ pub struct NormalizedCrossEntropyLoss;
 
 impl ClassificationLoss for NormalizedCrossEntropyLoss {
     fn forward_no_reduction(&self, logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
+        if let Some(mut rows) = HostRows::of(&logits, &targets) {
+            let losses = rows.map(|| (), |(), _, row, target| normalized_of_row(row, target));
+            return rows.into_losses(logits, losses);
+        }
         let [rows, classes] = logits.dims();
         let targets = targets.inner().reshape([rows, 1]);
         let log_p = log_softmax(logits.clone().inner(), 1);
@@ -50,6 +54,20 @@ impl ClassificationLoss for NormalizedCrossEntropyLoss {
             slopes.scatter(1, targets, ones, IndexingUpdateOp::Add) / total
         })
     }
+}
+
+/// The normalised cross-entropy of a row of scores, which becomes its gradient.
+fn normalized_of_row(row: &mut [f32], target: usize) -> f32 {
+    let (own, scores, classes) = (f64::from(row[target]), vectorised(Sums { row }).0, row.len() as f64);
+    let powers = softmax(row, 1.0);
+    let log_sum = f64::from(powers.max) + f64::from(powers.sum).ln();
+    let total = scores - classes * log_sum;
+    let share = (own - log_sum) / total;
+    // d own = e_y - p and d total = 1 - D p.
+    let (slope, rest) = ((share * classes - 1.0) / total / f64::from(powers.sum), share / total);
+    row.iter_mut().for_each(|power| *power = (f64::from(*power) * slope - rest) as f32);
+    row[target] += (1.0 / total) as f32;
+    share as f32
 }
 
 /// Configuration of [`BrierLoss`].
@@ -77,11 +95,56 @@ pub struct BrierLoss;
 
 impl ClassificationLoss for BrierLoss {
     fn forward_no_reduction(&self, logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
+        if let Some(mut rows) = HostRows::of(&logits, &targets) {
+            let losses = rows.map(|| (), |(), _, row, target| squared_of_row(row, target));
+            return rows.into_losses(logits, losses);
+        }
         of_distribution(logits, targets, |p, targets| {
             let missing = -p.clone().gather(1, targets.clone()).ones_like();
             let error = p.scatter(1, targets, missing, IndexingUpdateOp::Add);
             (error.clone().square().sum_dim(1), error * 2.0)
         })
+    }
+}
+
+/// The squared error of a row of scores, which becomes its gradient.
+fn squared_of_row(row: &mut [f32], target: usize) -> f32 {
+    let scale = 1.0 / f64::from(softmax(row, 1.0).sum);
+    let p_own = f64::from(row[target]) * scale;
+    // What the target lacks is what the others have: one minus its own would cancel where it is certain.
+    row[target] = 0.0;
+    let (sum, squares) = vectorised(Sums { row });
+    let (missing, squares) = (sum * scale, squares * scale * scale);
+    // Half the mean of the derivatives by p under p itself; dL/ds = 2 p (error - mean).
+    let mean = squares - p_own * missing;
+    for power in row.iter_mut() {
+        let p = f64::from(*power) * scale;
+        *power = (2.0 * p * (p - mean)) as f32;
+    }
+    row[target] = (-2.0 * p_own * (missing + mean)) as f32;
+    (squares + missing * missing) as f32
+}
+
+/// `sum_k x_k` and `sum_k x_k^2`.
+struct Sums<'a> {
+    row: &'a [f32],
+}
+
+impl Kernel for Sums<'_> {
+    type Output = (f64, f64);
+
+    #[inline(always)]
+    fn run(self) -> (f64, f64) {
+        let (chunks, rest) = self.row.as_chunks::<LANES>();
+        let (mut sums, mut squares) = ([0.0; LANES], [0.0; LANES]);
+        for chunk in chunks.iter().chain([&filled_up(rest, 0.0)]) {
+            for lane in 0..LANES {
+                let number = f64::from(chunk[lane]);
+                sums[lane] += number;
+                squares[lane] += number * number;
+            }
+        }
+        (sum_of(sums), sum_of(squares))
     }
 }
 

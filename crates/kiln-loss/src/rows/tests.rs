@@ -4,9 +4,17 @@ use kiln_check::values;
 use super::HostRows;
 use crate::comp_sum::CompSumLossConfig;
 use crate::ldr::{AldrKlConfig, AldrMode, LdrKlConfig, LdrTopKConfig};
-use crate::margin::{LogisticMarginLossConfig, SmoothHingeLossConfig, SquaredHingeLossConfig, WestonWatkinsLossConfig};
-use crate::robust::{FocalLossConfig, JensenShannonLossConfig, RobustLogLossConfig};
-use crate::{ClassificationLoss, LossError};
+use crate::margin::{
+    CrammerSingerLossConfig, LogisticMarginLossConfig, SmoothHingeLossConfig, SquaredHingeLossConfig,
+    WestonWatkinsLossConfig,
+};
+use crate::robust::{
+    BrierLossConfig, FocalLossConfig, JensenShannonLossConfig, NormalizedCrossEntropyLossConfig, RobustLogLossConfig,
+};
+use crate::{
+    ClassificationLoss, LossError, SphericalSoftmaxLossConfig, SquaredSphericalLossConfig, TaylorSoftmaxLossConfig,
+    ZLossConfig,
+};
 
 fn boxed<L: ClassificationLoss + 'static>(loss: Result<L, LossError>) -> Box<dyn ClassificationLoss> {
     Box::new(loss.unwrap())
@@ -27,6 +35,13 @@ fn all() -> Vec<Box<dyn ClassificationLoss>> {
         boxed(SmoothHingeLossConfig::new().init()),
         boxed(LogisticMarginLossConfig::new().init()),
         boxed(RobustLogLossConfig::new().init()),
+        boxed(CrammerSingerLossConfig::new().init()),
+        boxed(NormalizedCrossEntropyLossConfig::new().init()),
+        boxed(BrierLossConfig::new().init()),
+        boxed(ZLossConfig::new().init()),
+        boxed(SphericalSoftmaxLossConfig::new().init()),
+        boxed(TaylorSoftmaxLossConfig::new().init()),
+        boxed(SquaredSphericalLossConfig::new().init()),
         boxed(FocalLossConfig::new().init()),
         boxed(JensenShannonLossConfig::new().init()),
         boxed(CompSumLossConfig::new().with_tau(1.7).init()),

@@ -12,6 +12,7 @@ mod hierarchical;
 mod layer_error;
 mod log_softmax_layer;
 mod matrix;
+mod moments;
 mod output_layer;
 mod rank_metrics;
 mod scalar;

@@ -3,6 +3,7 @@
 use burn::config::Config;
 use burn::tensor::{Int, Tensor};
 
+use super::moments::{Moments, of_moments};
 use super::{Partials, SphericalLoss};
 use crate::class_targets::reduce;
 use crate::error::require;
@@ -49,6 +50,10 @@ pub struct SphericalSoftmaxLoss {
 
 impl ClassificationLoss for SphericalSoftmaxLoss {
     fn forward_no_reduction(&self, logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
+        let partials = |row: &Moments, a, classes| self.value_and_centred_partials(a, row.centred, row.sum, classes);
+        if let Some(losses) = of_moments(&logits, &targets, partials) {
+            return losses;
+        }
         let [_, classes] = logits.dims();
         let target = logits.clone().gather(1, targets.unsqueeze_dim(1));
         let numerator = log_of_squares(target, self.eps, 1);

@@ -4,6 +4,7 @@ use burn::config::Config;
 use burn::tensor::activation::softplus_with_threshold;
 use burn::tensor::{Bool, DType, Int, Tensor};
 
+use super::moments::{Moments, of_moments};
 use super::{Partials, SphericalLoss};
 use crate::class_targets::reduce;
 use crate::error::require;
@@ -96,6 +97,10 @@ impl ZLoss {
 
 impl ClassificationLoss for ZLoss {
     fn forward_no_reduction(&self, logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
+        check_classes(&logits);
+        if let Some(losses) = of_moments(&logits, &targets, |moments, a, classes| self.of_row(moments, a, classes)) {
+            return losses;
+        }
         let standardised = standardise(logits, self.eps);
         let score = standardised.scores.gather(1, targets.unsqueeze_dim(1)).mask_fill(standardised.flat, 0.0);
         let score = score.squeeze_dim::<1>(1);
@@ -116,8 +121,7 @@ struct Standardised {
 /// Standardises every row. The rows are first divided by their largest deviation from the mean: `z` does not depend on
 /// it, so it needs no gradient, and squares can neither overflow nor vanish.
 fn standardise(logits: Tensor<2>, eps: f64) -> Standardised {
-    let [_, classes] = logits.dims();
-    assert!(classes >= 2, "{NAME}: logits with {classes} classes, at least 2 are needed");
+    check_classes(&logits);
     let precision = match logits.dtype() {
         DType::F64 => f64::EPSILON,
         DType::F32 => f64::from(f32::EPSILON),
@@ -132,6 +136,11 @@ fn standardise(logits: Tensor<2>, eps: f64) -> Standardised {
     let centred = centred / deviation.mask_fill(flat.clone(), 1.0);
     let variance = centred.clone().square().mean_dim(1).mask_fill(flat.clone(), 1.0);
     Standardised { scores: centred / variance.sqrt(), flat }
+}
+
+fn check_classes(logits: &Tensor<2>) {
+    let [_, classes] = logits.dims();
+    assert!(classes >= 2, "{NAME}: logits with {classes} classes, at least 2 are needed");
 }
 
 /// `log(1 + exp(x))` without overflow; beyond the threshold it is `x`, to rounding, in double precision too.
@@ -157,6 +166,15 @@ impl SphericalLoss for ZLoss {
 }
 
 impl ZLoss {
+    /// Value and partial derivatives for a row of single precision, which counts as equal where [`standardise`] says so.
+    fn of_row(&self, moments: &Moments, a: f64, num_classes: usize) -> Partials {
+        let Moments { sum, centred, magnitude, deviation } = *moments;
+        let flat = deviation <= self.eps.max(8.0 * f64::from(f32::EPSILON)) * magnitude && !centred.is_nan();
+        let (mean, variance) = (sum / num_classes as f64, centred / num_classes as f64);
+        let floor = if flat { f64::INFINITY } else { 0.0 };
+        self.of_moments(a, mean, variance, floor, num_classes)
+    }
+
     /// Value and partial derivatives, with `ds` at a fixed variance; logits with a variance up to `floor` count as equal.
     fn of_moments(&self, a: f64, mean: f64, variance: f64, floor: f64, num_classes: usize) -> Partials {
         let classes = num_classes as f64;

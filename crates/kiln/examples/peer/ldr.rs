@@ -3,11 +3,14 @@
 use burn::tensor::{DType, Device, Distribution, Int, Tensor, TensorData};
 use kiln::loss::comp_sum::CompSumLoss;
 use kiln::loss::ldr::{AldrKlConfig, AldrMode, LdrKlConfig, LdrTopKConfig};
-use kiln::loss::margin::WestonWatkinsLossConfig;
+use kiln::loss::margin::{
+    CrammerSingerLossConfig, LogisticMarginLossConfig, SmoothHingeLossConfig, SquaredHingeLossConfig,
+    WestonWatkinsLossConfig,
+};
 use kiln::loss::robust::{
-    AsymmetricCrossEntropyLossConfig, AsymmetricUnhingedLossConfig, BrierLossConfig, FocalLossConfig,
-    JensenShannonLossConfig, NormalizedCrossEntropyLossConfig, ReverseCrossEntropyLossConfig, RobustLogLossConfig,
-    SymmetricCrossEntropyLossConfig,
+    ActivePassiveLossConfig, AsymmetricCrossEntropyLossConfig, AsymmetricUnhingedLossConfig, BrierLossConfig,
+    CappedGceLossConfig, FocalLossConfig, JensenShannonLossConfig, NormalizedCrossEntropyLossConfig,
+    ReverseCrossEntropyLossConfig, RobustLogLossConfig, SymmetricCrossEntropyLossConfig,
 };
 use kiln::loss::{ClassificationLoss, CrossEntropyLossConfig, TrainingMoment};
 use serde_json::{Map, Value, json};
@@ -15,8 +18,32 @@ use serde_json::{Map, Value, json};
 use crate::measure::{Bench, Outcome, clock, wave};
 
 const SIZES: [(usize, usize); 3] = [(128, 1000), (256, 1000), (1024, 10)];
-const NAMES: [&str; 8] =
-    ["cross-entropy", "ldr-kl", "ldr-k", "aldr", "aldr-exact", "focal", "weston-watkins", "robust-log"];
+const NAMES: [&str; 24] = [
+    "cross-entropy",
+    "ldr-kl",
+    "ldr-k",
+    "aldr",
+    "aldr-exact",
+    "focal",
+    "weston-watkins",
+    "robust-log",
+    "sce",
+    "gce",
+    "rce",
+    "aul",
+    "agce",
+    "js",
+    "nce",
+    "mse",
+    "mae",
+    "capped-gce",
+    "active-passive",
+    "crammer-singer",
+    "squared-hinge",
+    "smooth-hinge",
+    "logistic-margin",
+    "smoothed",
+];
 
 /// The cases.
 pub fn bench() -> Bench {
@@ -54,14 +81,22 @@ fn loss(name: &str) -> Outcome<Box<dyn ClassificationLoss>> {
         "aldr-l1" => Box::new(AldrKlConfig::paper().init()?),
         "ldr-k-kl" => Box::new(LdrTopKConfig::new(setting.parse()?).with_lambda(0.5).init()?),
         "ldr-kl-softplus" => Box::new(LdrKlConfig::paper().init()?),
-        "sce" => Box::new(SymmetricCrossEntropyLossConfig::new().with_balance(setting.parse()?).init()?),
-        "gce" => Box::new(CompSumLoss::generalized_cross_entropy(setting.parse()?)?),
+        "sce" => Box::new(SymmetricCrossEntropyLossConfig::new().with_balance(setting.parse().unwrap_or(0.5)).init()?),
+        "gce" => Box::new(CompSumLoss::generalized_cross_entropy(setting.parse().unwrap_or(0.7))?),
         "rce" => Box::new(ReverseCrossEntropyLossConfig::new().init()?),
         "aul" => Box::new(AsymmetricUnhingedLossConfig::new().init()?),
         "agce" => Box::new(AsymmetricCrossEntropyLossConfig::new().init()?),
-        "js" => Box::new(JensenShannonLossConfig::new().with_weight(setting.parse()?).init()?),
+        "js" => Box::new(JensenShannonLossConfig::new().with_weight(setting.parse().unwrap_or(0.5)).init()?),
         "nce" => Box::new(NormalizedCrossEntropyLossConfig::new().init()?),
         "mse" => Box::new(BrierLossConfig::new().init()?),
+        "mae" => Box::new(CompSumLoss::mae()),
+        "capped-gce" => Box::new(CappedGceLossConfig::new().init()?),
+        "active-passive" => Box::new(ActivePassiveLossConfig::new().with_active(5.0).with_passive(5.0).init()?),
+        "crammer-singer" => Box::new(CrammerSingerLossConfig::new().init()?),
+        "squared-hinge" => Box::new(SquaredHingeLossConfig::new().init()?),
+        "smooth-hinge" => Box::new(SmoothHingeLossConfig::new().init()?),
+        "logistic-margin" => Box::new(LogisticMarginLossConfig::new().init()?),
+        "smoothed" => Box::new(CrossEntropyLossConfig::new().with_label_smoothing(0.1).init()?),
         "focal" => Box::new(FocalLossConfig::new().init()?),
         "weston-watkins" => Box::new(WestonWatkinsLossConfig::new().init()?),
         "robust-log" => Box::new(RobustLogLossConfig::new().init()?),
@@ -101,6 +136,14 @@ fn values() -> Outcome<Value> {
         "js 0.5",
         "nce",
         "mse",
+        "mae",
+        "capped-gce",
+        "active-passive",
+        "crammer-singer",
+        "squared-hinge",
+        "smooth-hinge",
+        "logistic-margin",
+        "smoothed",
     ];
     let inputs = [
         ("worked", vec![2.0, 1.0, 0.5, -1.0], [1, 4], vec![1_i64]),

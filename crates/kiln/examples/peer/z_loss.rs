@@ -53,17 +53,20 @@ pub fn bench() -> Bench {
         });
     }
     for (batch_size, num_classes) in [(256, 1000), (1024, 10)] {
-        bench = bench.case(format!("z-loss-{batch_size}x{num_classes}"), 1, move || {
-            let device = Device::flex().autodiff();
-            let logits = Tensor::<2>::random([batch_size, num_classes], Distribution::Normal(0.0, 1.0), &device);
-            let targets: Vec<i64> = (0..batch_size).map(|row| (row * 7 % num_classes) as i64).collect();
-            let targets = Tensor::<1, Int>::from_data(TensorData::new(targets, [batch_size]), &device);
-            let loss = ZLossConfig::new().init()?;
-            Ok(move || {
-                let logits = logits.clone().detach().require_grad();
-                Ok(clock(|| logits.grad(&loss.forward(logits.clone(), targets.clone()).backward())))
-            })
-        });
+        for name in ["z-loss", "spherical-softmax", "taylor-softmax", "squared-error"] {
+            bench = bench.case(format!("{name}-{batch_size}x{num_classes}"), 1, move || {
+                let device = Device::flex().autodiff();
+                let logits = Tensor::<2>::random([batch_size, num_classes], Distribution::Normal(0.0, 1.0), &device);
+                let targets: Vec<i64> = (0..batch_size).map(|row| (row * 7 % num_classes) as i64).collect();
+                let targets = Tensor::<1, Int>::from_data(TensorData::new(targets, [batch_size]), &device);
+                let (_, loss, _) =
+                    family()?.into_iter().rfind(|(member, ..)| member.starts_with(name)).ok_or("no such loss")?;
+                Ok(move || {
+                    let logits = logits.clone().detach().require_grad();
+                    Ok(clock(|| logits.grad(&loss.forward(logits.clone(), targets.clone()).backward())))
+                })
+            });
+        }
     }
     bench
 }

@@ -14,7 +14,7 @@ impl Settings {
         self.tables.check("tables")?;
         self.tables_large.check("tables_large")?;
         self.images.check("images")?;
-        self.colour.check("colour")?;
+        self.photographs.check("photographs")?;
         for (key, decays) in [("weight_decay", &[self.weight_decay][..]), ("weight_decays", &self.weight_decays)] {
             decays.iter().try_for_each(|&decay| number(key, decay, decay >= 0.0, "a finite number of at least 0"))?;
         }

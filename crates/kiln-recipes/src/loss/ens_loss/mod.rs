@@ -38,7 +38,7 @@ const CARD: MethodCard = MethodCard {
 const TABLES: &str = "tables";
 const TABLES_LARGE: &str = "tables-384";
 const IMAGES: &str = "images";
-const COLOUR: &str = "colour";
+const PHOTOGRAPHS: &str = "photographs";
 const OVERALL: &str = "overall";
 const COMPATIBILITY: &str = "compatibility";
 
@@ -50,7 +50,7 @@ impl Recipe for EnsLossRecipe {
     }
 
     fn parts(&self) -> &'static [&'static str] {
-        &[TABLES, TABLES_LARGE, IMAGES, OVERALL, COLOUR, COMPATIBILITY]
+        &[TABLES, TABLES_LARGE, IMAGES, OVERALL, PHOTOGRAPHS, COMPATIBILITY]
     }
 
     fn settings(&self, scale: Scale) -> Settings {
@@ -69,8 +69,8 @@ impl Recipe for EnsLossRecipe {
         let together = settings.judged_together().into_iter();
         let mut ids: Vec<String> = together.flat_map(|(part, _)| portrait::finding_ids(part)).collect();
         ids.extend(judgement::finding_ids(OVERALL));
-        ids.extend(portrait::finding_ids(COLOUR));
-        ids.extend(judgement::finding_ids(COLOUR));
+        ids.extend(portrait::finding_ids(PHOTOGRAPHS));
+        ids.extend(judgement::finding_ids(PHOTOGRAPHS));
         ids.extend(compatibility::finding_ids());
         ids
     }
@@ -94,10 +94,10 @@ impl Recipe for EnsLossRecipe {
             }
             verdict = verdict.with(judgement::judge(OVERALL, &cells, settings));
         }
-        if run.wants(COLOUR) {
-            let cells = field::cells(COLOUR, &settings.colour, settings, run)?;
-            verdict = verdict.with(portrait::report(COLOUR, &cells, settings, run));
-            verdict = verdict.with(judgement::judge(COLOUR, &cells, settings));
+        if run.wants(PHOTOGRAPHS) {
+            let cells = field::cells(PHOTOGRAPHS, &settings.photographs, settings, run)?;
+            verdict = verdict.with(portrait::report(PHOTOGRAPHS, &cells, settings, run));
+            verdict = verdict.with(judgement::judge(PHOTOGRAPHS, &cells, settings));
         }
         if run.wants(COMPATIBILITY) {
             verdict = verdict.with(compatibility::run(settings, run)?);

@@ -31,8 +31,8 @@ pub struct Settings {
     pub tables_large: ContestSettings,
     /// The part on pairs of grey images.
     pub images: ContestSettings,
-    /// The part on pairs of colour images.
-    pub colour: ContestSettings,
+    /// The part on photographs: pairs of colour images, and X-rays.
+    pub photographs: ContestSettings,
 }
 
 /// Settings of a comparison on some tasks.
@@ -93,7 +93,15 @@ impl Settings {
         ];
         let large = ["spambase", "pima_diabetes", "digits:odd", "digits:high", "letter:odd", "letter:high"];
         let pairs = ["fashion-mnist:6-0", "fashion-mnist:2-4", "fashion-mnist:6-4", "fashion-mnist:2-6"];
-        let photographs = ["cifar10:3-5", "cifar10:3-4", "cifar10:4-7", "cifar10:1-9", "cifar10:0-8", "cifar10:2-6"];
+        let photographs = [
+            "caltech10:0-1",
+            "caltech10:0-2",
+            "caltech10:1-2",
+            "caltech10:0-3",
+            "caltech10:1-3",
+            "caltech10:2-3",
+            "pneumoniamnist",
+        ];
         let tables = ContestSettings {
             tasks: tables.map(String::from).to_vec(),
             models: ["256", "256-256-256", "256-256-256-256-256"].map(batch_normalised).to_vec(),
@@ -130,9 +138,10 @@ impl Settings {
                 ..tables.clone()
             },
             tables,
-            colour: ContestSettings {
+            photographs: ContestSettings {
                 tasks: photographs.map(String::from).to_vec(),
                 models: vec![selector("convnet:channels=8-16-32")],
+                train_rows: 240,
                 ..images.clone()
             },
             images,
@@ -167,7 +176,11 @@ impl Settings {
                 ..full.tables_large
             },
             tables,
-            colour: ContestSettings { tasks: vec!["cifar10:3-5".into()], ..images.clone() },
+            photographs: ContestSettings {
+                tasks: vec!["caltech10:0-1".into()],
+                train_rows: images.train_rows.min(240),
+                ..images.clone()
+            },
             images,
             ..full
         }
@@ -199,7 +212,11 @@ impl Settings {
             shared_rate: 0.03,
             tables_large: ContestSettings { epochs: 8, train_rows: 384, ..tables.clone() },
             tables,
-            colour: ContestSettings { tasks: vec!["cifar10:3-5".into()], ..images.clone() },
+            photographs: ContestSettings {
+                tasks: vec!["caltech10:0-1".into()],
+                train_rows: images.train_rows.min(240),
+                ..images.clone()
+            },
             images,
             ..quick
         }

@@ -166,7 +166,8 @@ pub enum Reduction {
     None,
 }
 
-/// Reads a batch back to the host and checks it: shapes, targets in range, logits finite.
+/// Reads a batch back to the host and checks it: shapes, targets in range, logits finite and not probabilities, which two
+/// rows or more are taken for if all of them are distributions.
 ///
 /// Losses do not do this by themselves, because it costs a transfer; call it where data enters the program or when a
 /// loss turned into NaN. `loss` is the name that the error carries.
@@ -176,7 +177,8 @@ pub enum Reduction {
 /// - `targets`: `[batch_size]`
 ///
 /// # Errors
-/// [`LossError::Shape`], [`LossError::Target`] or [`LossError::Logit`], with the first row that is wrong.
+/// [`LossError::Shape`]; [`LossError::Target`] or [`LossError::Logit`], with the first row that is wrong;
+/// [`LossError::Probabilities`].
 pub fn check_batch(loss: &'static str, logits: &Tensor<2>, targets: &Tensor<1, Int>) -> Result<(), LossError> {
     let [rows, classes] = logits.dims();
     let [count] = targets.dims();
@@ -188,12 +190,19 @@ pub fn check_batch(loss: &'static str, logits: &Tensor<2>, targets: &Tensor<1, I
             return Err(LossError::Target { loss, row, target, classes });
         }
     }
-    for (index, value) in logits.clone().inner().to_data().iter::<f64>().enumerate() {
-        if !value.is_finite() {
-            return Err(LossError::Logit { loss, row: index / classes, class: index % classes, value });
-        }
+    let logits: Vec<f64> = logits.clone().inner().to_data().iter::<f64>().collect();
+    if let Some((index, &value)) = logits.iter().enumerate().find(|(_, value)| !value.is_finite()) {
+        return Err(LossError::Logit { loss, row: index / classes, class: index % classes, value });
+    }
+    if rows > 1 && logits.chunks(classes).all(is_distribution) {
+        return Err(LossError::Probabilities { loss });
     }
     Ok(())
+}
+
+/// Whether numbers of single precision look like a softmax: all of them in `[0, 1]`, their sum one.
+fn is_distribution(row: &[f64]) -> bool {
+    row.iter().all(|value| (0.0..=1.0).contains(value)) && (row.iter().sum::<f64>() - 1.0).abs() < 1e-5
 }
 
 #[cfg(test)]
@@ -215,6 +224,16 @@ mod tests {
         let error = batch([[0.0, 1.0, 2.0], [3.0, f32::NAN, 5.0]], [0, 2]).unwrap_err();
         assert!(matches!(error, LossError::Logit { row: 1, class: 1, .. }));
         assert_eq!(error.to_string(), "test: logit NaN in row 1, class 1 is not finite");
+    }
+
+    #[test]
+    fn probabilities_are_not_taken_for_logits() {
+        let probabilities = [[0.2, 0.3, 0.5], [1.0, 0.0, 0.0]];
+        let error = batch(probabilities, [0, 2]).unwrap_err();
+        assert_eq!(error, LossError::Probabilities { loss: "test" });
+        assert!(error.to_string().contains("the scores before the softmax"), "{error}");
+        assert_eq!(batch([[0.2, 0.3, 0.5], [1.0, 0.0, 0.1]], [0, 2]), Ok(()));
+        assert_eq!(batch([[0.2, 0.3, 0.5], [1.5, -0.5, 0.0]], [0, 2]), Ok(()));
     }
 
     #[test]

@@ -84,6 +84,14 @@ pub enum LossError {
         /// The value found.
         value: f64,
     },
+    /// Every row of the logits is a probability distribution.
+    #[error(
+        "{loss}: every row of the logits lies in [0, 1] and sums to one, as probabilities do; the scores before the softmax are wanted"
+    )]
+    Probabilities {
+        /// The loss.
+        loss: &'static str,
+    },
     /// A row of the training set that a loss with a memory has no place for.
     #[error("{loss}: row {row} is not one of the {rows} training rows 0..{rows}")]
     Row {

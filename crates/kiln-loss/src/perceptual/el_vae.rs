@@ -64,13 +64,7 @@ impl<L: ImageLoss> ElVaeLoss<L> {
     /// - `target`, `output`: `[batch_size, channels, height, width]`
     /// - `mean`, `log_variance`: `[batch_size, code_size]`
     /// - output: `[1]`
-    pub fn forward(
-        &self,
-        target: Tensor<4>,
-        output: Tensor<4>,
-        mean: Tensor<2>,
-        log_variance: Tensor<2>,
-    ) -> Tensor<1> {
+    pub fn forward(&self, target: Tensor<4>, output: Tensor<4>, mean: Tensor<2>, log_variance: Tensor<2>) -> Tensor<1> {
         let distortion = self.dissimilarity.mean_dissimilarity(output, target);
         kl_divergence(mean, log_variance).mean() + distortion * self.c
     }

@@ -14,6 +14,7 @@
 
 mod el_vae;
 mod field;
+mod fused;
 mod image_loss;
 pub mod metrics;
 mod ms_ssim;

@@ -86,7 +86,10 @@ impl MsSsimConfig {
     /// # Panics
     /// Where there are not 1 to 5 scales.
     pub fn with_scales(self, scales: usize) -> Self {
-        assert!((1..=WEIGHTS.len()).contains(&scales), "{NAME}: the classic exponents are of 1 to 5 scales, not {scales}");
+        assert!(
+            (1..=WEIGHTS.len()).contains(&scales),
+            "{NAME}: the classic exponents are of 1 to 5 scales, not {scales}"
+        );
         let sum: f64 = WEIGHTS[..scales].iter().sum();
         self.with_weights(Some(WEIGHTS[..scales].iter().map(|weight| weight / sum).collect()))
     }
@@ -203,11 +206,8 @@ impl MsSsim {
         let mut product: Option<Field> = None;
         for (scale, &weight) in self.weights.iter().enumerate() {
             let Maps { luminance, contrast_structure } = self.statistics.maps(x.clone(), y.clone());
-            let similarity = if scale == last {
-                contrast_structure.values * luminance.values
-            } else {
-                contrast_structure.values
-            };
+            let similarity =
+                if scale == last { contrast_structure.values * luminance.values } else { contrast_structure.values };
             let mut factor = Field { values: power(similarity, weight), dims: contrast_structure.dims };
             for (axis, holders) in holders.iter().enumerate() {
                 let end = factor.dims[axis] - 1;

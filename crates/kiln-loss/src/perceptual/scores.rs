@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 
 use super::field::Field;
-use super::{OddPolicy, Window};
+use super::{OddPolicy, Window, fused};
 use crate::LossError;
 use crate::error::require;
 
@@ -75,6 +75,17 @@ impl Statistics {
     /// - `x`, `y`: `[batch_size, channels, ..]`
     /// - output: `[scales, batch_size, channels]`
     pub(super) fn scale_means<const D: usize>(
+        &self,
+        x: Tensor<D>,
+        y: Tensor<D>,
+        scales: usize,
+        odd: OddPolicy,
+    ) -> Tensor<3> {
+        fused::scale_means(self, &x, &y, scales, odd).unwrap_or_else(|| self.composed_means(x, y, scales, odd))
+    }
+
+    /// As [`scale_means`](Self::scale_means), by Burn's operations: for every device, precision and number of axes.
+    pub(super) fn composed_means<const D: usize>(
         &self,
         x: Tensor<D>,
         y: Tensor<D>,

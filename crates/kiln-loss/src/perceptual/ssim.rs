@@ -3,6 +3,7 @@
 use burn::config::Config;
 use burn::tensor::Tensor;
 
+use super::field::Field;
 use super::scores::{Maps, Statistics, assert_images};
 use super::{ImageLoss, OddPolicy, Window};
 use crate::LossError;
@@ -112,10 +113,9 @@ impl Ssim {
     pub fn map<const D: usize>(&self, x: Tensor<D>, y: Tensor<D>) -> Tensor<D> {
         self.assert_fit(&x, &y);
         let [batch, channels] = [x.dims()[0], x.dims()[1]];
-        let Maps { luminance, contrast_structure } =
-            self.statistics.maps(super::field::Field::of(x), super::field::Field::of(y));
+        let Maps { luminance, contrast_structure } = self.statistics.maps(Field::of(x), Field::of(y));
         let values = luminance.values * contrast_structure.values;
-        super::field::Field { values, dims: luminance.dims }.into_images(batch, channels)
+        Field { values, dims: luminance.dims }.into_images(batch, channels)
     }
 
     fn assert_fit<const D: usize>(&self, x: &Tensor<D>, y: &Tensor<D>) {

@@ -1,6 +1,7 @@
 //! One file a command: what it takes, and what it does.
 
 pub mod compare;
+pub mod compare_images;
 pub mod completions;
 pub mod data;
 pub mod evaluate;

@@ -20,7 +20,7 @@ pub struct ImagePlanes {
 }
 
 impl ImagePlanes {
-    /// Reads a picture file; what its pixels hide by transparency is shown, for networks see no transparency.
+    /// Reads a picture file; transparency is left out.
     ///
     /// # Errors
     /// [`DataError::Io`] and [`DataError::Malformed`] where it cannot be read.
@@ -36,8 +36,7 @@ impl ImagePlanes {
 
     fn of_picture(name: String, picture: &DynamicImage) -> Self {
         let (height, width) = (picture.height() as usize, picture.width() as usize);
-        let is_grey =
-            matches!(picture.color(), ColorType::L8 | ColorType::La8 | ColorType::L16 | ColorType::La16);
+        let is_grey = matches!(picture.color(), ColorType::L8 | ColorType::La8 | ColorType::L16 | ColorType::La16);
         let level = |byte: u8| f32::from(byte) / 255.0;
         if is_grey {
             let values = picture.to_luma8().as_raw().iter().map(|&byte| level(byte)).collect();
@@ -211,7 +210,8 @@ mod tests {
         let small = grid.resized(8, 8);
         // Without a kernel that grows, every third pixel of the grid would be 0 or 1.
         assert!(small.values.iter().all(|value| (value - 0.5).abs() < 0.06), "{:?}", small.values);
-        let ramp = ImagePlanes { name: "ramp".into(), shape: [1, 1, 8], values: (0..8).map(|x| x as f32 / 8.0).collect() };
+        let ramp =
+            ImagePlanes { name: "ramp".into(), shape: [1, 1, 8], values: (0..8).map(|x| x as f32 / 8.0).collect() };
         let large = ramp.resized(1, 16);
         // Cubic interpolation keeps straight lines: the new pixel 7 lies at 3.25 of the old ones.
         assert!((large.values[7] - 3.25 / 8.0).abs() < 1e-5, "{:?}", large.values);

@@ -46,11 +46,7 @@ pub struct ImageOptions {
 /// Any [`DataError`]: the source is missing or unreadable, holds no pictures or values outside `[0, 1]`, or leaves a split
 /// empty.
 pub fn open_images(source: &str, dir: &DataDir, options: &ImageOptions) -> Result<ImageSplits, DataError> {
-    let open = OpenOptions {
-        image_size: options.image_size,
-        split: options.split.clone(),
-        ..OpenOptions::default()
-    };
+    let open = OpenOptions { image_size: options.image_size, split: options.split.clone(), ..OpenOptions::default() };
     open.check()?;
     let source = Source::find(source, dir)?;
     let mut parts = read(&source, options.image_size)?;
@@ -90,7 +86,8 @@ impl ImageSplits {
                 self.name
             ));
         }
-        for picture in parts.iter_mut().flat_map(|part| part.iter_mut()).filter(|picture| picture.shape[0] != channels) {
+        for picture in parts.iter_mut().flat_map(|part| part.iter_mut()).filter(|picture| picture.shape[0] != channels)
+        {
             *picture = picture.in_channels(channels);
         }
     }

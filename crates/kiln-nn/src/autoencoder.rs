@@ -18,6 +18,7 @@ pub struct AutoencoderConfig {
     /// The encoder's layers; the decoder mirrors them.
     pub layers: CoderLayers,
     /// Numbers of a code.
+    #[config(default = 96)]
     pub code_size: usize,
     /// Activation after every layer but those that give the code and the image.
     #[config(default = "Activation::Relu")]
@@ -43,17 +44,17 @@ pub enum CoderLayers {
 impl AutoencoderConfig {
     /// Fully connected layers of 384 and a code of 96: 1024-384-96-384-1024 for a grey image of 32x32.
     pub fn fully_connected(image_shape: [usize; 3]) -> Self {
-        Self::new(image_shape, CoderLayers::FullyConnected { hidden: vec![384] }, 96)
+        Self::new(image_shape, CoderLayers::FullyConnected { hidden: vec![384] })
     }
 
     /// Convolutions of 128, 256 and 512 channels and a code of 512, as published for images of 96x96.
     pub fn conv(image_shape: [usize; 3]) -> Self {
-        Self::new(image_shape, CoderLayers::Convolutional { channels: vec![128, 256, 512] }, 512)
+        Self::new(image_shape, CoderLayers::Convolutional { channels: vec![128, 256, 512] }).with_code_size(512)
     }
 
     /// Convolutions of 16, 32 and 64 channels and a code of 96, for small images and few cores.
     pub fn small_conv(image_shape: [usize; 3]) -> Self {
-        Self::new(image_shape, CoderLayers::Convolutional { channels: vec![16, 32, 64] }, 96)
+        Self::new(image_shape, CoderLayers::Convolutional { channels: vec![16, 32, 64] })
     }
 
     /// An autoencoder with weights from the device's generator: PyTorch's defaults, uniform on `+-1 / sqrt(fan_in)`.
@@ -318,11 +319,11 @@ mod tests {
         let refused = |config: AutoencoderConfig| config.init_seeded(1, &device).unwrap_err().to_string();
         let dense = || AutoencoderConfig::fully_connected([1, 8, 8]);
         assert!(refused(dense().with_code_size(0)).contains("code = 0"));
-        let none = AutoencoderConfig::new([1, 8, 8], CoderLayers::Convolutional { channels: Vec::new() }, 4);
+        let none = AutoencoderConfig::new([1, 8, 8], CoderLayers::Convolutional { channels: Vec::new() });
         assert!(refused(none).contains("channels = none is out of range: at least one convolution"));
-        let zero = AutoencoderConfig::new([1, 8, 8], CoderLayers::Convolutional { channels: vec![4, 0] }, 4);
+        let zero = AutoencoderConfig::new([1, 8, 8], CoderLayers::Convolutional { channels: vec![4, 0] });
         assert!(refused(zero).contains("channels = 0"));
-        let zero = AutoencoderConfig::new([1, 8, 8], CoderLayers::FullyConnected { hidden: vec![0] }, 4);
+        let zero = AutoencoderConfig::new([1, 8, 8], CoderLayers::FullyConnected { hidden: vec![0] });
         assert!(refused(zero).contains("hidden = 0"));
     }
 }

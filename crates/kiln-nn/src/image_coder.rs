@@ -114,7 +114,8 @@ impl ImageDecoder {
             widths.extend(hidden.iter().rev());
         }
         widths.push(innermost.iter().product());
-        let dense = widths.windows(2).map(|pair| linear(weights, "code", pair[0], pair[1])).collect::<Result<_, _>>()?;
+        let dense =
+            widths.windows(2).map(|pair| linear(weights, "code", pair[0], pair[1])).collect::<Result<_, _>>()?;
         let convs = maps.windows(2).rev().map(|pair| weights.conv_transpose2d(widening(pair[1], pair[0]))).collect();
         Ok(Self { layers: dense, convs, maps: innermost, activation })
     }

@@ -7,10 +7,11 @@ use kiln_autodiff::{Numbers, Values};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Activation, Autoencoder, AutoencoderConfig, CoderLayers, ConvNet, ConvNetConfig, DecoderTransformerConfig, HierarchicalSoftmax, InputShape, LeNet, LeNetConfig,
-    Mlp, MlpConfig, MlpNorm, NetworkError, NextWordConfig, NextWordModel, NgramConfig, ResNet, ResNetConfig, Shortcut,
-    SrCnn, SrCnnConfig, TokenPooling, VariationalAutoencoder, VisionTransformer, VisionTransformerConfig, VisionTransformerSize, WordEncoderConfig, WordOutput,
-    WordOutputKind, parameter_count,
+    Activation, Autoencoder, AutoencoderConfig, CoderLayers, ConvNet, ConvNetConfig, DecoderTransformerConfig,
+    HierarchicalSoftmax, InputShape, LeNet, LeNetConfig, Mlp, MlpConfig, MlpNorm, NetworkError, NextWordConfig,
+    NextWordModel, NgramConfig, ResNet, ResNetConfig, Shortcut, SrCnn, SrCnnConfig, TokenPooling,
+    VariationalAutoencoder, VisionTransformer, VisionTransformerConfig, VisionTransformerSize, WordEncoderConfig,
+    WordOutput, WordOutputKind, parameter_count,
 };
 
 /// A classifier, a regressor or a network from image to image on flat rows; it knows the shape of its own inputs.
@@ -345,7 +346,8 @@ impl NetworkConfig {
             }
             Self::Autoencoder { layers, code, activation, variational } => {
                 let image = image_of_outputs(&shape, "an autoencoder", num_outputs)?;
-                let config = AutoencoderConfig::new(image, layers.clone(), *code).with_activation(*activation);
+                let config =
+                    AutoencoderConfig::new(image, layers.clone()).with_code_size(*code).with_activation(*activation);
                 match (variational, seed) {
                     (false, _) => init!(config).map(Network::Autoencoder),
                     (true, Some(seed)) => {
@@ -356,21 +358,15 @@ impl NetworkConfig {
             }
             Self::SrCnn { kernels, channels, residual } => {
                 let image = image_of_outputs(&shape, "SRCNN", num_outputs)?;
-                init!(
-                    SrCnnConfig::new(image).with_kernels(*kernels).with_channels(*channels).with_residual(*residual)
-                )
-                .map(Network::SrCnn)
+                init!(SrCnnConfig::new(image).with_kernels(*kernels).with_channels(*channels).with_residual(*residual))
+                    .map(Network::SrCnn)
             }
         }
     }
 }
 
 /// The image that goes in and comes out; refused where there are not as many outputs as it has pixels.
-fn image_of_outputs(
-    shape: &InputShape,
-    network: &'static str,
-    num_outputs: usize,
-) -> Result<[usize; 3], NetworkError> {
+fn image_of_outputs(shape: &InputShape, network: &'static str, num_outputs: usize) -> Result<[usize; 3], NetworkError> {
     let image = shape.as_image(network)?;
     if shape.num_features() != num_outputs {
         let right = format!("an image of {} values comes out", shape.num_features());

@@ -149,7 +149,8 @@ mod tests {
             let network = network(SrCnnConfig::paper([1, 9, 9]).with_kernels(kernels).with_channels([4, 3]));
             assert_eq!(network.reach(), reach);
             let image = Tensor::<4>::random([1, 1, 25, 25], Distribution::Default, &device);
-            let output = |image: Tensor<4>| network.forward(image).slice([0..1, 0..1, 12..13, 12..13]).into_scalar::<f32>();
+            let output =
+                |image: Tensor<4>| network.forward(image).slice([0..1, 0..1, 12..13, 12..13]).into_scalar::<f32>();
             let moved = |distance: usize| {
                 let point = Tensor::ones([1, 1, 1, 1], &device);
                 output(image.clone().slice_assign([0..1, 0..1, 12..13, 12 + distance..13 + distance], point))

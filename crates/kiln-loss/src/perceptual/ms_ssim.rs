@@ -72,7 +72,7 @@ impl MsSsimConfig {
     /// [`LossError::ImageSize`] for a side below 3.
     pub fn for_size(height: usize, width: usize) -> Result<Self, LossError> {
         let side = height.min(width);
-        let fits = |size: usize, scales: usize| (size - 1) << (scales - 1) < side;
+        let fits = |size: usize, scales: usize| side >= OddPolicy::default().least_side(size, scales);
         let scales = (1..=WEIGHTS.len()).rev().find(|&scales| fits(5, scales)).unwrap_or(1);
         let Some(size) = [11, 9, 7, 5, 3].into_iter().find(|&size| fits(size, scales)) else {
             let size = format!("{height} x {width}");
@@ -157,12 +157,12 @@ impl MsSsim {
     }
 
     /// Whether images of this height and width, or volumes of this depth, height and width, are large enough: the smallest
-    /// side has to exceed `(window - 1) 2^(scales - 1)`.
+    /// side has to exceed `(window - 1) 2^(scales - 1)`, or reach `window 2^(scales - 1)` where odd pixels are cropped.
     ///
     /// # Errors
     /// [`LossError::ImageSize`] where the window does not fit, with the number of scales that does.
     pub fn check_size(&self, dims: &[usize]) -> Result<(), LossError> {
-        self.statistics.check_size(NAME, dims, self.scales())
+        self.statistics.check_size(NAME, dims, self.scales(), self.odd)
     }
 
     /// Similarity of each pair.
@@ -230,6 +230,14 @@ impl MsSsim {
 }
 
 impl OddPolicy {
+    /// The smallest side that has room for a window at every scale.
+    pub(super) fn least_side(self, window: usize, scales: usize) -> usize {
+        match self {
+            Self::Crop => window << (scales - 1),
+            Self::ZeroPad | Self::Replicate => ((window - 1) << (scales - 1)) + 1,
+        }
+    }
+
     /// The pixel of the next scale that holds this one.
     fn half_of(self, pixel: usize, length: usize) -> usize {
         match self {

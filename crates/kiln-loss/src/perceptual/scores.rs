@@ -46,13 +46,16 @@ impl Statistics {
     ///
     /// With `s = x + y` and `d = x - y`, `4 mu_x mu_y = mu_s^2 - mu_d^2` and `2 (mu_x^2 + mu_y^2) = mu_s^2 + mu_d^2`; the
     /// variances likewise. Four maps are blurred where `x`, `y`, `x^2`, `y^2`, `xy` would be five, and images that differ
-    /// little lose no digits. The mean of each plane is taken out first: otherwise the variance of a bright plane would be
-    /// the small difference of large numbers.
+    /// little lose no digits. The means of the planes are taken out first: otherwise the variance of a bright plane would
+    /// be the small difference of large numbers.
     pub(super) fn maps(&self, x: Field, y: Field) -> Maps {
         let planes = x.values.dims()[0];
-        let sum = x.values.clone() + y.values.clone();
-        let centre = sum.clone().detach().mean_dim(1);
-        let (sum, difference) = (sum - centre.clone(), x.values - y.values);
+        let [centre_s, centre_d] = {
+            let means = [&x, &y].map(|field| field.values.clone().detach().mean_dim(1));
+            [means[0].clone() + means[1].clone(), means[0].clone() - means[1].clone()]
+        };
+        let sum = x.values.clone() + y.values.clone() - centre_s.clone();
+        let difference = x.values - y.values - centre_d.clone();
         let moments = vec![sum.clone(), difference.clone(), sum.square(), difference.square()];
         let blurred = Field { values: Tensor::cat(moments, 0), dims: x.dims }.blurred(&self.taps);
         let moment = |place: usize| blurred.values.clone().narrow(0, place * planes, planes);
@@ -64,7 +67,7 @@ impl Statistics {
             Field { values: (above / 2.0 + c) / (below / 2.0 + c), dims: blurred.dims.clone() }
         };
         Maps {
-            luminance: ratio((mean_s + centre).square(), mean_d.square(), self.c1),
+            luminance: ratio((mean_s + centre_s).square(), (mean_d + centre_d).square(), self.c1),
             contrast_structure: ratio(variance_s, variance_d, self.c2),
         }
     }
@@ -105,11 +108,16 @@ impl Statistics {
     }
 
     /// Whether images of these sizes have room for the window at every scale.
-    pub(super) fn check_size(&self, loss: &'static str, dims: &[usize], scales: usize) -> Result<(), LossError> {
-        let room = self.window.size() - 1;
+    pub(super) fn check_size(
+        &self,
+        loss: &'static str,
+        dims: &[usize],
+        scales: usize,
+        odd: OddPolicy,
+    ) -> Result<(), LossError> {
         let side = dims.iter().copied().min().unwrap_or(0);
-        let fits = |scales: usize| room << (scales - 1) < side;
-        if side > 0 && fits(scales) {
+        let least = |scales: usize| odd.least_side(self.window.size(), scales);
+        if side >= least(scales) {
             return Ok(());
         }
         Err(LossError::ImageSize {
@@ -117,8 +125,8 @@ impl Statistics {
             size: dims.iter().map(usize::to_string).collect::<Vec<_>>().join(" x "),
             scales,
             window: self.window.size(),
-            least: (room << (scales - 1)) + 1,
-            fitting: (1..scales).rev().find(|&scales| side > 0 && fits(scales)).unwrap_or(0),
+            least: least(scales),
+            fitting: (1..scales).rev().find(|&scales| side >= least(scales)).unwrap_or(0),
         })
     }
 }

@@ -78,7 +78,7 @@ impl Ssim {
     /// # Errors
     /// [`LossError::ImageSize`] where the window does not fit.
     pub fn check_size(&self, dims: &[usize]) -> Result<(), LossError> {
-        self.statistics.check_size(NAME, dims, 1)
+        self.statistics.check_size(NAME, dims, 1, OddPolicy::ZeroPad)
     }
 
     /// Similarity of each pair.

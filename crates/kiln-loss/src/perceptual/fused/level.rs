@@ -40,7 +40,8 @@ impl Kernel for Level<'_> {
         let window = self.taps.len();
         let [rows, columns] = [height + 1 - window, width + 1 - window];
         let share = 1.0 / (rows * columns) as f32;
-        let centre = (sum(self.x) + sum(self.y)) / (2 * height * width) as f32;
+        let mean = |plane: &[f32]| sum(plane) / (height * width) as f32;
+        let centre = Centre { x: mean(self.x), y: mean(self.y) };
         let measure = Measure { centre, c1: self.c1, c2: self.c2 };
         let mut blur = Blur::new(width, columns, self.taps);
         let mut spread = self.slopes.is_some().then(|| Spread::new(width, rows, self.taps));
@@ -77,7 +78,7 @@ impl Level<'_> {
 
     /// Derivatives by the pixels of a row to which all positions that see it have contributed.
     #[inline(always)]
-    fn finish(&mut self, row: usize, spread: &mut Spread, centre: f32, share: f32) {
+    fn finish(&mut self, row: usize, spread: &mut Spread<'_>, centre: Centre, share: f32) {
         spread.gather(row);
         let width = self.dims[1];
         let [by_mean, by_sum, by_difference] = spread.gathered.each_ref().map(|row| &row[..width]);
@@ -85,10 +86,26 @@ impl Level<'_> {
         let slopes = &mut slopes[row * width..][..width];
         let (x, y) = (&self.x[row * width..][..width], &self.y[row * width..][..width]);
         for place in 0..width {
-            let (sum, difference) = (x[place] + y[place] - 2.0 * centre, x[place] - y[place]);
+            let (sum, difference) = centre.moments(x[place], y[place]);
             let by_squares = sum * by_sum[place] + difference * by_difference[place];
             slopes[place] = share * (by_mean[place] + 2.0 * by_squares);
         }
+    }
+}
+
+/// What is taken from the pixels before their moments: the mean of either plane.
+#[derive(Clone, Copy)]
+struct Centre {
+    x: f32,
+    y: f32,
+}
+
+impl Centre {
+    /// Sum and difference of two pixels.
+    #[inline(always)]
+    fn moments(self, x: f32, y: f32) -> (f32, f32) {
+        let (x, y) = (x - self.x, y - self.y);
+        (x + y, x - y)
     }
 }
 
@@ -115,11 +132,11 @@ impl<'a> Blur<'a> {
     }
 
     #[inline(always)]
-    fn push(&mut self, row: usize, x: &[f32], y: &[f32], centre: f32) {
+    fn push(&mut self, row: usize, x: &[f32], y: &[f32], centre: Centre) {
         let [sums, differences, sum_squares, difference_squares] =
             self.moments.each_mut().map(|row| &mut row[..x.len()]);
         for place in 0..x.len() {
-            let (sum, difference) = (x[place] + y[place] - 2.0 * centre, x[place] - y[place]);
+            let (sum, difference) = centre.moments(x[place], y[place]);
             (sums[place], differences[place]) = (sum, difference);
             (sum_squares[place], difference_squares[place]) = (sum * sum, difference * difference);
         }
@@ -200,8 +217,7 @@ impl<'a> Spread<'a> {
 
 /// The similarity at a position, as a function of the four blurred moments.
 struct Measure {
-    /// What was taken from both images before their moments.
-    centre: f32,
+    centre: Centre,
     c1: Option<f32>,
     c2: f32,
 }
@@ -253,7 +269,7 @@ impl Measure {
         let Some(c1) = self.c1 else {
             return (structure, [by_means, by_variance_s, by_variance_d]);
         };
-        let (s, d) = (mean_s + 2.0 * self.centre, mean_d);
+        let (s, d) = (mean_s + self.centre.x + self.centre.y, mean_d + self.centre.x - self.centre.y);
         let inverse = 1.0 / (0.5 * (s * s + d * d) + c1);
         let luminance = (0.5 * (s * s - d * d) + c1) * inverse;
         let by_luminance = (s * (1.0 - luminance) - d * (1.0 + luminance)) * inverse;

@@ -11,7 +11,7 @@ mod tests;
 
 use std::borrow::Cow;
 
-use burn::tensor::{DType, Tensor, TensorData};
+use burn::tensor::{DType, Device, Tensor, TensorData};
 use kiln_autodiff::custom_gradient;
 use kiln_kernels::{FlexSlice, share};
 
@@ -44,13 +44,12 @@ pub(super) fn scale_means<const D: usize>(
         pyramid: Pyramid::new([dims[2], dims[3]], scales, odd),
     };
     let tracked = [x.is_tracked(), y.is_tracked()];
-    let device = x.device().inner();
     let means = custom_gradient(
         (x.clone(), y.clone()),
         |(x, y)| {
             let (means, slopes) = kernel.means(FlexSlice::new(x).values(), FlexSlice::new(y).values(), tracked);
             let means = TensorData::new(means, [dims[0] * dims[1], scales]);
-            let means = Tensor::<2>::from_data(means, (&device, DType::F32)).transpose();
+            let means = Tensor::<2>::from_data(means, (&Device::flex(), DType::F32)).transpose();
             (means.reshape([scales, dims[0], dims[1]]), (kernel.pyramid, slopes))
         },
         move |(pyramid, [of_x, of_y]), upstream: Tensor<3>, _wanted| {
@@ -58,7 +57,7 @@ pub(super) fn scale_means<const D: usize>(
             let factors = FlexSlice::<f32>::new(upstream.reshape([scales, planes]).transpose());
             let gradient = |slopes: Option<Slopes>| {
                 let finest = join(&pyramid, slopes?, factors.values());
-                Some(Tensor::<D>::from_data(TensorData::new(finest, dims), (&device, DType::F32)))
+                Some(Tensor::<D>::from_data(TensorData::new(finest, dims), (&Device::flex(), DType::F32)))
             };
             (gradient(of_x), gradient(of_y))
         },
@@ -112,7 +111,7 @@ impl Kernel {
             slopes.as_mut().map(|slopes| slopes.planes_mut(&self.pyramid)).unwrap_or_default().into_iter()
         });
         let images = x.chunks(pixels).zip(y.chunks(pixels));
-        let tasks: Vec<Task> = images
+        let tasks: Vec<Task<'_>> = images
             .zip(means.chunks_mut(scales))
             .map(|((x, y), means)| (x, y, means, [of_x.next(), of_y.next()]))
             .collect();
@@ -121,7 +120,7 @@ impl Kernel {
         (means, slopes)
     }
 
-    fn plane(&self, (x, y, means, [mut by_x, mut by_y]): Task) {
+    fn plane(&self, (x, y, means, [mut by_x, mut by_y]): Task<'_>) {
         let (mut x, mut y) = (Cow::Borrowed(x), Cow::Borrowed(y));
         for (scale, mean) in means.iter_mut().enumerate() {
             if scale > 0 {

@@ -54,7 +54,7 @@ fn the_pass_over_planes_computes_what_the_operations_do() {
         ([2, 3, 11, 11], 1, gaussian(11)),
         ([1, 2, 12, 50], 1, gaussian(11)),
         ([2, 1, 37, 43], 3, gaussian(7)),
-        ([1, 1, 33, 70], 4, gaussian(5)),
+        ([1, 1, 41, 70], 4, gaussian(5)),
         ([1, 2, 40, 18], 2, Window::Box { size: 9 }),
         ([1, 1, 5, 40], 1, Window::Box { size: 1 }),
         ([1, 1, 3, 3], 1, gaussian(3)),

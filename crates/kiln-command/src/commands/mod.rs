@@ -5,6 +5,7 @@ pub mod compare_images;
 pub mod completions;
 pub mod data;
 pub mod evaluate;
+mod images;
 pub mod list;
 pub mod noisy_labels;
 pub mod predict;

@@ -137,6 +137,22 @@ def ens_loss():
     yield Comparison("training step with EnsLoss / torch", ours, Script("loss/ens_loss.py", "step-ens"))
 
 
+def perceptual_similarity():
+    def pair(ours, peer, bound=None):
+        return Comparison(
+            f"{ours} / {peer.split('-')[0]}",
+            Example("loss/perceptual_similarity", ours),
+            Script("loss/perceptual_similarity.py", peer),
+            bound=bound,
+        )
+
+    for size in ("16x3x256x256", "64x1x32x32"):
+        yield pair(f"ms-ssim-step-{size}", f"pytorch_msssim-step-{size}", bound=0.7)
+    yield pair("ms-ssim-16x3x256x256", "pytorch_msssim-16x3x256x256")
+    # scikit-image has one thread, so that ours is given one too.
+    yield pair("ssim-alone-512x512", "skimage-512x512", bound=0.2)
+
+
 def diffgrad():
     for tensors in (1, 200):
         ours = Example("optim/diffgrad", f"diffgrad-{tensors}")
@@ -202,7 +218,7 @@ def autodiff():
 CSV = Path(tempfile.gettempdir()) / "kiln-peer-1000000x20.csv"
 
 COMPARISONS = [
-    *comp_sum(), *z_loss(), *ldr(), *ens_loss(), *diffgrad(), *csv_reading(), *training(), *autodiff(),
+    *comp_sum(), *z_loss(), *ldr(), *ens_loss(), *perceptual_similarity(), *diffgrad(), *csv_reading(), *training(), *autodiff(),
 ]  # fmt: skip
 
 #: Scripts whose `--values` ours are held against, with the largest relative difference.
@@ -212,6 +228,8 @@ VALUES = {
     "loss/ldr": 1e-9,
     # Draws are given in single precision.
     "loss/ens_loss": 1e-6,
+    # pytorch-msssim keeps its window in single precision.
+    "loss/perceptual_similarity": 1e-5,
     "optim/diffgrad": 1e-6,
     "train/digits_mlp": 1e-6,
     "train/mnist_convnet": 1e-6,

@@ -6,8 +6,8 @@ use clap::{Parser, Subcommand};
 use kiln_data::DataDir;
 
 use crate::commands::{
-    compare, completions, data, evaluate, list, noisy_labels, predict, reference, report, reproduce, resume, runs,
-    show, train,
+    compare, compare_images, completions, data, evaluate, list, noisy_labels, predict, reference, report, reproduce,
+    resume, runs, show, train,
 };
 use crate::failure::{CommandResult, Failure};
 
@@ -75,6 +75,8 @@ enum Command {
     Evaluate(evaluate::EvaluateArgs),
     /// Compare losses and optimizers under one budget
     Compare(compare::CompareArgs),
+    /// Measure how much pictures resemble others, or let people judge
+    CompareImages(compare_images::CompareImagesArgs),
     /// List the rows of a data set whose labels look wrong
     NoisyLabels(noisy_labels::NoisyLabelsArgs),
     /// Print the completion script of a shell
@@ -103,6 +105,7 @@ impl Cli {
             Command::Predict(args) => predict::run(args, global),
             Command::Evaluate(args) => evaluate::run(args, global),
             Command::Compare(args) => compare::run(args, global),
+            Command::CompareImages(args) => compare_images::run(args, global),
             Command::NoisyLabels(args) => noisy_labels::run(args, global),
             Command::Completions(args) => completions::run(args),
             Command::Reference => reference::run(),

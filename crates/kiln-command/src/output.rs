@@ -22,6 +22,11 @@ pub fn print_line(text: &str) -> Result<(), LabError> {
     print(&format!("{text}\n"))
 }
 
+/// A cell of a CSV file.
+pub fn quoted(text: &str) -> String {
+    if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_string() }
+}
+
 fn write(mut to: impl Write, bytes: &[u8]) -> Result<(), LabError> {
     match to.write_all(bytes).and_then(|()| to.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {

@@ -111,6 +111,7 @@ fn encode_array_targets(path: &Path, targets: ArrayTargets, encoding: &TargetEnc
         (ArrayTargets::Classes { labels, names }, TargetEncoding::Classes { names: known, .. }) => {
             renamed(path, &labels, &names, known)
         }
+        (_, TargetEncoding::Pixels) => Err(DataError::malformed(path, "", "targets", "pictures alone, as in training")),
         (ArrayTargets::Classes { labels, names }, TargetEncoding::Values { columns, .. }) => {
             let numbers: Vec<f32> = names.iter().map(|name| number(name).unwrap_or(f32::NAN)).collect();
             if let Some(row) = labels.iter().position(|&label| numbers[label as usize].is_nan()) {

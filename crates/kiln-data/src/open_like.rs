@@ -201,6 +201,7 @@ impl EncodedRows {
             TargetEncoding::Values { columns, .. } => {
                 Targets::Values { values: vec![0.0; rows * columns.len()], names: columns.clone() }
             }
+            TargetEncoding::Pixels => Targets::Values { values: Vec::new(), names: Vec::new() },
         });
         let data = match self.feature_names {
             Some(names) => ArrayDataset::with_feature_names(self.inputs, self.input_shape, targets, names),

@@ -145,6 +145,8 @@ pub enum TargetEncoding {
         /// Standard deviation of each column over the training rows (divided by n), 1 for a constant column.
         deviations: Vec<f32>,
     },
+    /// The pixels of a picture of the shape of the inputs.
+    Pixels,
 }
 
 impl TargetEncoding {
@@ -238,6 +240,12 @@ fn for_each_number(
 }
 
 impl Preprocessing {
+    /// Pictures of a shape, `[channels, height, width]`, from which pictures of the same shape are made.
+    pub fn of_images(shape: [usize; 3]) -> Self {
+        let inputs = InputEncoding::Array { shape: shape.to_vec(), divisor: 255.0 };
+        Self { inputs, targets: TargetEncoding::Pixels }
+    }
+
     /// Inputs divided by `divisor`, with class targets.
     pub(crate) fn array(shape: &[usize], divisor: f32, classes: &[String]) -> Self {
         Self {
@@ -260,11 +268,20 @@ impl Preprocessing {
         }
     }
 
-    /// Names of the classes, or of the numbers to predict.
+    /// Names of the classes, or of the numbers to predict; pixels have none.
     pub fn class_names(&self) -> &[String] {
         match &self.targets {
             TargetEncoding::Classes { names, .. } => names,
             TargetEncoding::Values { columns, .. } => columns,
+            TargetEncoding::Pixels => &[],
+        }
+    }
+
+    /// Number of classes, or of the numbers to predict.
+    pub fn num_outputs(&self) -> usize {
+        match &self.targets {
+            TargetEncoding::Pixels => self.input_shape().iter().product(),
+            _ => self.class_names().len(),
         }
     }
 }

@@ -81,6 +81,7 @@ pub(crate) fn fit_inputs(
     let is_target = |name: &str| match targets {
         TargetEncoding::Classes { column, .. } => column.as_deref() == Some(name),
         TargetEncoding::Values { columns, .. } => columns.iter().any(|column| column == name),
+        TargetEncoding::Pixels => false,
     };
     let features: Vec<&Column> = table.columns.iter().filter(|column| !is_target(&column.name)).collect();
     if features.is_empty() {
@@ -381,6 +382,9 @@ pub(crate) fn encode_targets(table: &Table, encoding: &TargetEncoding) -> Result
             }
             Ok(Targets::Values { values, names: columns.clone() })
         }
+        TargetEncoding::Pixels => {
+            Err(DataError::malformed(&table.path, "", "rows of a table", "pictures, as in training"))
+        }
     }
 }
 
@@ -389,6 +393,7 @@ pub(crate) fn target_columns(encoding: &TargetEncoding) -> Vec<String> {
     match encoding {
         TargetEncoding::Classes { column, .. } => column.iter().cloned().collect(),
         TargetEncoding::Values { columns, .. } => columns.clone(),
+        TargetEncoding::Pixels => Vec::new(),
     }
 }
 

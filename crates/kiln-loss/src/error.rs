@@ -154,6 +154,25 @@ pub enum LossError {
         /// The value found.
         value: f64,
     },
+    /// Images without room for the windows of a perceptual measure.
+    #[error(
+        "{loss}: images of {size} have no room for a window of {window} at {scales} scale(s): every side must be at least \
+         {least}. {}", fitting_scales(*.fitting)
+    )]
+    ImageSize {
+        /// The measure.
+        loss: &'static str,
+        /// Sides of the images, in words.
+        size: String,
+        /// Number of scales.
+        scales: usize,
+        /// Side of the window.
+        window: usize,
+        /// The smallest side that fits.
+        least: usize,
+        /// Number of scales that fit these images with this window.
+        fitting: usize,
+    },
     /// A vector that should be a probability distribution is not one.
     #[error("{what} is not a probability distribution: {reason}")]
     Distribution {
@@ -162,6 +181,13 @@ pub enum LossError {
         /// What is wrong with it.
         reason: String,
     },
+}
+
+fn fitting_scales(fitting: usize) -> String {
+    match fitting {
+        0 => "Take a smaller window".to_string(),
+        _ => format!("With this window, at most {fitting} scale(s) fit"),
+    }
 }
 
 /// `value` if `valid`, otherwise the error that names it.

@@ -15,6 +15,7 @@ mod error;
 mod gaps;
 pub mod ldr;
 pub mod margin;
+pub mod perceptual;
 mod quantity;
 mod reduced;
 mod regression;

@@ -10,6 +10,8 @@
 //! | [`ConvNet`] | small images, with batch normalisation | `convs.N`, `norms.N`, `head` |
 //! | [`ResNet`] | images; depths 8 to 56 (CIFAR), 18 and 34 | torchvision's |
 //! | [`VisionTransformer`] | images; micro, tiny, small, base | timm's |
+//! | [`Autoencoder`], [`VariationalAutoencoder`] | images through a code | `encoder`, `code` or `mean` and `log_variance`, `decoder` |
+//! | [`SrCnn`] | enlarged images, made sharp | `conv1`, `conv2`, `conv3` |
 //! | [`NgramLanguageModel`] | the next word from the last few | `encoder.embedding`, `encoder.layers.N`, `head` |
 //! | [`DecoderTransformer`] | text | GPT-2's |
 //! | [`NextWordModel`] | the next word, each context a row | `encoder`, `output` |
@@ -42,11 +44,13 @@
 //! masks of its own.
 
 mod activation;
+mod autoencoder;
 mod convnet;
 mod decoder_transformer;
 mod error;
 mod float_type;
 mod hierarchical_softmax;
+mod image_coder;
 mod input_shape;
 mod lenet;
 mod mlp;
@@ -56,11 +60,13 @@ mod ngram;
 mod parameter_count;
 mod resnet;
 mod self_attention;
+mod sr_cnn;
 mod vision_transformer;
 mod weight_stream;
 mod weights;
 
 pub use activation::Activation;
+pub use autoencoder::{Autoencoder, AutoencoderConfig, CoderLayers, VariationalAutoencoder};
 pub use convnet::{ConvNet, ConvNetConfig};
 pub use decoder_transformer::{
     DecoderAttention, DecoderBlock, DecoderMlp, DecoderTransformer, DecoderTransformerConfig, Projection,
@@ -68,6 +74,7 @@ pub use decoder_transformer::{
 pub use error::NetworkError;
 pub use float_type::cast_floats;
 pub use hierarchical_softmax::{HierarchicalSoftmax, HierarchicalSoftmaxConfig};
+pub use image_coder::{ImageDecoder, ImageEncoder};
 pub use input_shape::InputShape;
 pub use lenet::{LeNet, LeNetConfig};
 pub use mlp::{Mlp, MlpConfig, MlpNorm};
@@ -76,6 +83,7 @@ pub use next_word::{NextWordConfig, NextWordModel, WordEncoder, WordEncoderConfi
 pub use ngram::{NgramConfig, NgramEncoder, NgramLanguageModel};
 pub use parameter_count::parameter_count;
 pub use resnet::{BasicBlock, ResNet, ResNetConfig, Shortcut, Stem};
+pub use sr_cnn::{SrCnn, SrCnnConfig};
 pub use vision_transformer::{
     EncoderAttention, EncoderBlock, EncoderMlp, PatchEmbedding, TokenPooling, VisionTransformer,
     VisionTransformerConfig, VisionTransformerSize,

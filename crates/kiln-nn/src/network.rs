@@ -1,4 +1,4 @@
-//! Any classifier behind one face that takes flat rows.
+//! Any network behind one face that takes flat rows.
 
 use burn::module::Module;
 use burn::nn::Linear;
@@ -7,13 +7,14 @@ use kiln_autodiff::{Numbers, Values};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Activation, ConvNet, ConvNetConfig, DecoderTransformerConfig, HierarchicalSoftmax, InputShape, LeNet, LeNetConfig,
-    Mlp, MlpConfig, MlpNorm, NetworkError, NextWordConfig, NextWordModel, NgramConfig, ResNet, ResNetConfig, Shortcut,
-    TokenPooling, VisionTransformer, VisionTransformerConfig, VisionTransformerSize, WordEncoderConfig, WordOutput,
-    WordOutputKind, parameter_count,
+    Activation, Autoencoder, AutoencoderConfig, CoderLayers, ConvNet, ConvNetConfig, DecoderTransformerConfig,
+    HierarchicalSoftmax, InputShape, LeNet, LeNetConfig, Mlp, MlpConfig, MlpNorm, NetworkError, NextWordConfig,
+    NextWordModel, NgramConfig, ResNet, ResNetConfig, Shortcut, SrCnn, SrCnnConfig, TokenPooling,
+    VariationalAutoencoder, VisionTransformer, VisionTransformerConfig, VisionTransformerSize, WordEncoderConfig,
+    WordOutput, WordOutputKind, parameter_count,
 };
 
-/// A classifier or regressor on flat rows; it knows the shape of its own inputs.
+/// A classifier, a regressor or a network from image to image on flat rows; it knows the shape of its own inputs.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -39,6 +40,12 @@ pub enum Network {
     VisionTransformer(VisionTransformer),
     /// Language model; a row is the numbers of a context's words.
     NextWord(NextWordModel),
+    /// Autoencoder; its features are the codes, its outputs the flat images.
+    Autoencoder(Autoencoder),
+    /// Variational autoencoder; its features are the means of the codes, its outputs the flat images of these.
+    VariationalAutoencoder(VariationalAutoencoder),
+    /// Sharpens images; its features are the images as they come in.
+    SrCnn(SrCnn),
 }
 
 /// Description of a [`Network`], but for the shape of the data. As TOML: `kind = "mlp"`, `hidden = [128]`.
@@ -152,6 +159,29 @@ pub enum NetworkConfig {
         #[serde(default)]
         output: WordOutputKind,
     },
+    /// Image to image through a code, see [`AutoencoderConfig`]. There are as many outputs as pixels.
+    Autoencoder {
+        /// The encoder's layers; the decoder mirrors them.
+        layers: CoderLayers,
+        /// Numbers of a code.
+        code: usize,
+        /// Activation after every layer but those that give the code and the image.
+        #[serde(default)]
+        activation: Activation,
+        /// Whether a code is a Gaussian.
+        #[serde(default)]
+        variational: bool,
+    },
+    /// Enlarged images to sharp ones, see [`SrCnnConfig`]. There are as many outputs as pixels.
+    #[serde(rename = "srcnn")]
+    SrCnn {
+        /// Sides of the three kernels.
+        kernels: [usize; 3],
+        /// Channels of the two hidden layers.
+        channels: [usize; 2],
+        /// Whether the output is added to the input.
+        residual: bool,
+    },
 }
 
 fn default_hidden() -> Vec<usize> {
@@ -212,6 +242,8 @@ impl NetworkConfig {
             Self::Vit { .. } => "vit",
             Self::Ngram { .. } => "ngram",
             Self::Decoder { .. } => "decoder",
+            Self::Autoencoder { .. } => "autoencoder",
+            Self::SrCnn { .. } => "srcnn",
         }
     }
 
@@ -312,8 +344,35 @@ impl NetworkConfig {
                 let encoder = WordEncoderConfig::Decoder(encoder);
                 init!(NextWordConfig::new(encoder, num_outputs).with_output(*output)).map(Network::NextWord)
             }
+            Self::Autoencoder { layers, code, activation, variational } => {
+                let image = image_of_outputs(&shape, "an autoencoder", num_outputs)?;
+                let config =
+                    AutoencoderConfig::new(image, layers.clone()).with_code_size(*code).with_activation(*activation);
+                match (variational, seed) {
+                    (false, _) => init!(config).map(Network::Autoencoder),
+                    (true, Some(seed)) => {
+                        config.init_variational_seeded(seed, device).map(Network::VariationalAutoencoder)
+                    }
+                    (true, None) => config.init_variational(device).map(Network::VariationalAutoencoder),
+                }
+            }
+            Self::SrCnn { kernels, channels, residual } => {
+                let image = image_of_outputs(&shape, "SRCNN", num_outputs)?;
+                init!(SrCnnConfig::new(image).with_kernels(*kernels).with_channels(*channels).with_residual(*residual))
+                    .map(Network::SrCnn)
+            }
         }
     }
+}
+
+/// The image that goes in and comes out; refused where there are not as many outputs as it has pixels.
+fn image_of_outputs(shape: &InputShape, network: &'static str, num_outputs: usize) -> Result<[usize; 3], NetworkError> {
+    let image = shape.as_image(network)?;
+    if shape.num_features() != num_outputs {
+        let right = format!("an image of {} values comes out", shape.num_features());
+        return Err(NetworkError::out_of_range("outputs", num_outputs, right));
+    }
+    Ok(image)
 }
 
 impl Network {
@@ -337,6 +396,11 @@ impl Network {
                 network.features_in(numbers, images(numbers, inputs, network.image_shape()))
             }
             Self::NextWord(network) => network.features_in(numbers, numbers.value(&inputs).int()),
+            Self::Autoencoder(network) => network.encode_in(numbers, images(numbers, inputs, network.image_shape())),
+            Self::VariationalAutoencoder(network) => {
+                network.mean_in(numbers, images(numbers, inputs, network.image_shape()))
+            }
+            Self::SrCnn(_) => inputs,
         }
     }
 
@@ -358,6 +422,12 @@ impl Network {
             Self::ResNet(network) => network.head_in(numbers, features),
             Self::VisionTransformer(network) => network.head_in(numbers, features),
             Self::NextWord(network) => network.head_in(numbers, features),
+            Self::Autoencoder(network) => numbers.flatten(network.decode_in(numbers, features), 1, 3),
+            Self::VariationalAutoencoder(network) => numbers.flatten(network.decode_in(numbers, features), 1, 3),
+            Self::SrCnn(network) => {
+                let images = images(numbers, features, network.image_shape());
+                numbers.flatten(network.forward_in(numbers, images), 1, 3)
+            }
         }
     }
 
@@ -401,6 +471,7 @@ impl Network {
                 WordOutput::Linear(layer) => Some(layer),
                 WordOutput::Hierarchical(_) => None,
             },
+            Self::Autoencoder(_) | Self::VariationalAutoencoder(_) | Self::SrCnn(_) => None,
         }
     }
 
@@ -415,7 +486,7 @@ impl Network {
             Self::NextWord(NextWordModel { output: output @ WordOutput::Linear(_), .. }) => {
                 *output = WordOutput::Linear(head);
             }
-            Self::NextWord(_) => {}
+            Self::NextWord(_) | Self::Autoencoder(_) | Self::VariationalAutoencoder(_) | Self::SrCnn(_) => {}
         }
         self
     }
@@ -424,6 +495,22 @@ impl Network {
     pub fn hierarchical_head(&self) -> Option<&HierarchicalSoftmax> {
         match self {
             Self::NextWord(NextWordModel { output: WordOutput::Hierarchical(layer), .. }) => Some(layer),
+            _ => None,
+        }
+    }
+
+    /// The network itself, where it is a variational autoencoder.
+    pub fn variational(&self) -> Option<&VariationalAutoencoder> {
+        match self {
+            Self::VariationalAutoencoder(network) => Some(network),
+            _ => None,
+        }
+    }
+
+    /// The network itself, where it sharpens images of any size.
+    pub fn sr_cnn(&self) -> Option<&SrCnn> {
+        match self {
+            Self::SrCnn(network) => Some(network),
             _ => None,
         }
     }

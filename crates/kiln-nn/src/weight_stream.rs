@@ -1,7 +1,7 @@
 //! Initial weights from a stream of the network's own.
 
 use burn::module::{Param, ParamId};
-use burn::nn::conv::{Conv2d, Conv2dConfig};
+use burn::nn::conv::{Conv2d, Conv2dConfig, ConvTranspose2d, ConvTranspose2dConfig};
 use burn::nn::{Embedding, Linear};
 use burn::tensor::{Device, Distribution, Shape, Tensor, TensorData};
 use rand::{RngExt, SeedableRng};
@@ -127,6 +127,21 @@ impl WeightStream {
         // The layer's own weights stay lazy and are never drawn.
         let mut layer = config.init(&self.device);
         layer.weight = self.parameter(shape, distribution);
+        layer.bias = bias.then(|| self.parameter([channels_out], distribution));
+        layer
+    }
+
+    /// A transposed convolution with PyTorch's initial weights: weight and bias uniform on `+-1 / sqrt(fan)`, where the
+    /// fan is that of the convolution in the other direction.
+    pub fn conv_transpose2d(&mut self, config: ConvTranspose2dConfig) -> ConvTranspose2d {
+        let [channels_in, channels_out] = config.channels;
+        let [height, width] = config.kernel_size;
+        let outputs = channels_out / config.groups;
+        let distribution = WeightDistribution::Uniform { limit: 1.0 / ((outputs * height * width) as f64).sqrt() };
+        let bias = config.bias;
+        // The layer's own weights stay lazy and are never drawn.
+        let mut layer = config.init(&self.device);
+        layer.weight = self.parameter([channels_in, outputs, height, width], distribution);
         layer.bias = bias.then(|| self.parameter([channels_out], distribution));
         layer
     }

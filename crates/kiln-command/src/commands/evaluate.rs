@@ -17,6 +17,7 @@ use kiln_lab::{LabError, Status, Table, device};
 use kiln_nn::Network;
 use serde_json::Value;
 
+use super::images;
 use crate::cli::Global;
 use crate::failure::{CommandResult, Failure};
 use crate::output;
@@ -27,7 +28,8 @@ use crate::output;
                         kiln train --data data/tabular/wine.csv && kiln evaluate train data/tabular/wine.csv --json\n  \
                         kiln train --data linnerud --epochs 50 && kiln evaluate train linnerud\n  \
                         kiln train --data data/text/austen-persuasion.txt --epochs 3 && kiln evaluate train \
-                        data/text/austen-persuasion.txt")]
+                        data/text/austen-persuasion.txt\n  \
+                        kiln train --task autoencode --data digits --epochs 3 && kiln evaluate train digits")]
 pub struct EvaluateArgs {
     #[command(flatten)]
     model: ModelArgs,
@@ -35,7 +37,8 @@ pub struct EvaluateArgs {
     #[arg(value_name = "DATA")]
     data: String,
     /// File for the picture, ending in .svg or .png: the confusion matrix, predicted against true numbers, or the error over
-    /// the number of likeliest words [default: confusion.png, predicted.png or words.png in the model's folder]
+    /// the number of likeliest words; of a model that gives pictures, some of these [default: confusion.png, predicted.png,
+    /// words.png or pictures.png in the model's folder]
     #[arg(long, value_name = "FILE", value_parser = picture_file)]
     picture: Option<PathBuf>,
     /// Device to compute on
@@ -97,6 +100,9 @@ pub fn run(args: EvaluateArgs, global: &Global) -> CommandResult {
     let device = device::parse(&args.device)?;
     let path = args.model.path()?;
     let (model, network) = SavedModel::load(&path, &device)?;
+    if model.image_task().is_some() {
+        return images::evaluate((&path, &model, &network), &args.data, args.picture, global, &device);
+    }
     let rows = Rows::new(&model, &args.data, &global.data())?;
     let (document, table, picture) = if model.reads_text() {
         of_words(&NextWordFigures::of(&network, &rows.data, model.gives_probabilities(), &device)?)?

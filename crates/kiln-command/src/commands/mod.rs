@@ -1,9 +1,11 @@
 //! One file a command: what it takes, and what it does.
 
 pub mod compare;
+pub mod compare_images;
 pub mod completions;
 pub mod data;
 pub mod evaluate;
+mod images;
 pub mod list;
 pub mod noisy_labels;
 pub mod predict;

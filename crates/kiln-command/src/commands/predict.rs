@@ -11,9 +11,10 @@ use kiln_nn::Network;
 use serde_json::{Map, Value, json};
 
 use super::evaluate::{ModelArgs, test_rows};
+use super::images::{self, PictureOutput};
 use crate::cli::Global;
 use crate::failure::{CommandResult, Failure};
-use crate::output;
+use crate::output::{self, quoted};
 
 /// Which model, for what.
 #[derive(Debug, clap::Args)]
@@ -22,19 +23,23 @@ use crate::output;
                         kiln train --data digits --epochs 5 && kiln predict train digits --format jsonl --to digits.jsonl\n  \
                         kiln train --data linnerud --epochs 50 && kiln predict train linnerud\n  \
                         kiln train --data data/text/austen-persuasion.txt --epochs 3 && kiln predict train \
-                        data/text/austen-persuasion.txt --top 3"
+                        data/text/austen-persuasion.txt --top 3\n  \
+                        kiln train --task autoencode --data digits --epochs 3 && kiln predict train digits --to pictures"
 )]
 pub struct PredictArgs {
     #[command(flatten)]
     model: ModelArgs,
     /// A file or folder of your own (all rows are used), or the name of a data set (its test rows are used); for a language
-    /// model a file of text, each line of which is continued
-    #[arg(value_name = "DATA")]
-    data: String,
+    /// model a file of text, each line of which is continued; for a model that gives pictures, files or folders of pictures
+    #[arg(value_name = "DATA", required = true)]
+    data: Vec<String>,
+    /// Of an autoencoder: write the codes of the pictures, one line each, instead of pictures
+    #[arg(long)]
+    codes: bool,
     /// Of a language model: how many of the likeliest next words are listed [default: 5]
     #[arg(long, value_name = "K")]
     top: Option<usize>,
-    /// File to write [default: the standard output]
+    /// File to write [default: the standard output]; of a model that gives pictures, the folder for them
     #[arg(long, value_name = "FILE")]
     to: Option<PathBuf>,
     /// One line a row with columns, or one JSON object a row
@@ -51,12 +56,42 @@ enum Format {
     Jsonl,
 }
 
+impl PredictArgs {
+    /// Refuses what only models that give pictures take.
+    fn check_rows(&self) -> Result<(), Failure> {
+        if self.codes {
+            return Err(Failure::usage("--codes: the model is no autoencoder; leave it out"));
+        }
+        match &self.data[..] {
+            [_, second, ..] => Err(Failure::usage(format!("{second}: one file or folder at a time"))),
+            _ => Ok(()),
+        }
+    }
+
+    /// The one source of rows.
+    fn source(&self) -> &str {
+        self.data.first().map_or("", String::as_str)
+    }
+}
+
+fn not_a_language_model(top: usize) -> Failure {
+    Failure::usage(format!("--top {top}: the model is no language model; leave it out"))
+}
+
 /// Writes one line a row: the likeliest class, then the probability, or the score, of every class; or the numbers; or the
 /// likeliest next words, each with its probability or score.
 pub fn run(args: PredictArgs, global: &Global) -> CommandResult {
     let device = device::parse(&args.device)?;
     let (model, network) = SavedModel::load(&args.model.path()?, &device)?;
     let as_csv = args.format == Format::Csv && !global.json;
+    if model.image_task().is_some() {
+        if let Some(top) = args.top {
+            return Err(not_a_language_model(top));
+        }
+        let asked = PictureOutput { sources: &args.data, to: args.to.as_ref(), codes: args.codes, as_csv };
+        return images::predict(&model, &network, &asked, global, &device);
+    }
+    args.check_rows()?;
     let text = if model.reads_text() {
         next_words(&args, &model, &network, as_csv, global, &device)?
     } else {
@@ -78,11 +113,11 @@ fn of_rows(
     device: &Device,
 ) -> Result<String, Failure> {
     if let Some(top) = args.top {
-        return Err(Failure::usage(format!("--top {top}: the model is no language model; leave it out")));
+        return Err(not_a_language_model(top));
     }
-    let rows = match catalogue::find(&args.data) {
-        Some(_) => test_rows(model, &args.data, &global.data())?,
-        None => open_inputs_like(&args.data, &global.data(), &model.preprocessing)?,
+    let rows = match catalogue::find(args.source()) {
+        Some(_) => test_rows(model, args.source(), &global.data())?,
+        None => open_inputs_like(args.source(), &global.data(), &model.preprocessing)?,
     };
     let names = model.preprocessing.class_names();
     if model.task() == Task::Regress {
@@ -118,7 +153,7 @@ fn next_words(
             names.len()
         )));
     }
-    let lines = open_lines_like(&args.data, &global.data(), &model.preprocessing)?;
+    let lines = open_lines_like(args.source(), &global.data(), &model.preprocessing)?;
     let sure = model.gives_probabilities();
     let best = likeliest_words(network, &lines.rows, top, sure, device)?;
     let kind = if sure { PROBABILITY } else { SCORE };
@@ -192,10 +227,6 @@ fn values_jsonl(names: &[String], values: &[Vec<f64>]) -> String {
 
 fn likeliest(row: &[f64]) -> usize {
     row.iter().enumerate().fold(0, |best, (class, figure)| if *figure > row[best] { class } else { best })
-}
-
-fn quoted(text: &str) -> String {
-    if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_string() }
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use kiln_lab::train::{
 use kiln_lab::{LabError, Plot, Probe, Run, RunOptions, Scale, Series, Verdict, probe};
 use serde::Serialize;
 
+use super::images;
 use crate::cli::Global;
 use crate::failure::{CommandResult, Failure};
 use crate::output::print_line;
@@ -28,17 +29,29 @@ use crate::reading::{RowArgs, unit};
                         kiln train --data data/tabular/wine.csv --loss comp-sum:tau=1.5 --optimizer diffgrad\n  \
                         kiln train --data bikeshare --loss huber --epochs 5\n  \
                         kiln train --data austen --model ngram:hidden=128-128 --output-layer factored --epochs 3\n  \
-                        kiln train --data fashion-mnist --model convnet --augment crop:padding=2,flip --epochs 1")]
+                        kiln train --data fashion-mnist --model convnet --augment crop:padding=2,flip --epochs 1\n  \
+                        kiln train --task autoencode --data digits --loss ms-ssim:share=0.84 --epochs 5\n  \
+                        kiln train --task upscale --data fashion-mnist --crop 24 --factor 2 --loss ms-ssim --epochs 1")]
 pub struct TrainArgs {
     /// Name of a data set, or a file or folder of your own
     #[arg(long, value_name = "DATA")]
     data: Option<String>,
-    /// classify, regress or language-model [default: what the data is for: running text for a language model; of other
-    /// targets, text and whole numbers of at most 20 values are classes]
+    /// classify, regress, language-model, or, of pictures, autoencode or upscale [default: what the data is for: running text
+    /// for a language model; of other targets, text and whole numbers of at most 20 values are classes]
     #[arg(long, value_name = "TASK")]
     task: Option<TrainingTask>,
     #[command(flatten)]
     rows: RowArgs,
+    /// Where pictures come out: side of the square windows of pictures that are learnt from, placed at random in every epoch
+    /// [default: whole pictures, which then need one size]
+    #[arg(long, value_name = "N")]
+    crop: Option<usize>,
+    /// Of autoencode: take pictures in colour as grey
+    #[arg(long)]
+    grey: bool,
+    /// Of upscale: how many times larger pictures become, 2, 3 or 4 [default: 2]
+    #[arg(long, value_name = "N")]
+    factor: Option<usize>,
     /// Of running text: words before the one to predict [default: 5]
     #[arg(long, value_name = "N")]
     context: Option<usize>,
@@ -53,15 +66,16 @@ pub struct TrainArgs {
     /// asymmetric:RATE:FROM/TO,..., matrix:FILE, or annotators:FILE (of the training rows alone)
     #[arg(long, value_name = "NOISE")]
     label_noise: Option<LabelNoise>,
-    /// Network, as NAME or NAME:key=value,... [default: mlp, for running text ngram]
+    /// Network, as NAME or NAME:key=value,... [default: mlp, for running text ngram, for autoencode
+    /// autoencoder, for upscale srcnn]
     #[arg(long, value_name = "MODEL")]
     model: Option<Selector>,
     /// What gives the classes: dense, factored (steps at a cost that does not grow with their number, for the spherical
     /// losses) or hierarchical (of words), as NAME or NAME:key=value,... [default: dense]
     #[arg(long, value_name = "LAYER")]
     output_layer: Option<Selector>,
-    /// Loss, as NAME or NAME:key=value,... [default: cross-entropy for classes and words, mse for numbers, z-loss for the
-    /// factored layer]
+    /// Loss, as NAME or NAME:key=value,... [default: cross-entropy for classes and words, mse for numbers and pictures,
+    /// z-loss for the factored layer, el-vae for variational autoencoders]
     #[arg(long, value_name = "LOSS")]
     loss: Option<Selector>,
     /// Optimizer, as NAME or NAME:key=value,... [default: adam]
@@ -119,6 +133,9 @@ pub fn run(args: TrainArgs, global: &Global) -> CommandResult {
     let mut options = RunOptions::new(Scale::Full, out, global.data());
     options.device = device;
     options.show_progress = !global.json;
+    if config.image_task().is_some() {
+        return images::run(config, &options, global);
+    }
     let (config, splits) = prepare(config, &global.data())?;
     let settings = toml::Table::try_from(&config).map_err(LabError::method)?;
     let mut run = Run::start("train", settings, vec![config.seed], &options)?;
@@ -131,6 +148,9 @@ pub fn run(args: TrainArgs, global: &Global) -> CommandResult {
 pub fn resume(mut run: Run, global: &Global) -> CommandResult {
     let settings = run.settings().clone();
     let config: TrainConfig = settings.try_into().map_err(LabError::method)?;
+    if config.image_task().is_some() {
+        return images::resume(config, run, global);
+    }
     hold_to(&mut run, &config.data, config.label_noise.as_ref())?;
     let (config, splits) = prepare(config, run.data())?;
     run.begin_again()?;
@@ -161,10 +181,11 @@ fn configuration(args: TrainArgs) -> Result<TrainConfig, Failure> {
         ($($field:ident),*) => { $(config.$field = args.$field.or(config.$field);)* };
     }
     take!(data, augment, output_layer, optimizer, epochs, batch_size, lr, schedule, seed, watch, validation);
-    take_optional!(task, context, min_count, unit, label_noise, model, loss, patience, test);
+    take_optional!(task, crop, factor, context, min_count, unit, label_noise, model, loss, patience, test);
     config.target = args.rows.target.or(config.target);
     config.image_size = args.rows.image_size.or(config.image_size);
     config.header = args.rows.no_header.then_some(false).or(config.header);
+    config.grey |= args.grey;
     if !args.rows.ignore.is_empty() {
         config.ignore = args.rows.ignore;
     }
@@ -300,7 +321,7 @@ fn perform(config: &TrainConfig, splits: &Splits, run: &mut Run) -> Result<Summa
     Ok(summary)
 }
 
-fn course(trained: &Trained) -> Plot {
+pub(super) fn course(trained: &Trained) -> Plot {
     let points = |value: fn(&kiln_lab::train::EpochMeans) -> f64| -> Vec<(f64, f64)> {
         trained.epochs.iter().map(|epoch| (epoch.epoch as f64, value(epoch))).collect()
     };

@@ -22,6 +22,10 @@ impl Probe for Filters {
         "filters"
     }
 
+    fn sees_images(&self) -> bool {
+        true
+    }
+
     fn observe(&mut self, view: &ProbeView<'_>) -> Result<(), LabError> {
         let mut first = FirstWeights::default();
         view.network.visit(&mut first);

@@ -44,6 +44,11 @@ pub trait Probe: Send {
         false
     }
 
+    /// Whether it has something to see in a network that gives pictures.
+    fn sees_images(&self) -> bool {
+        false
+    }
+
     /// Looks at the network as a step has left it.
     ///
     /// # Errors

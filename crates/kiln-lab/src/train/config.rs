@@ -18,7 +18,7 @@ pub struct TrainConfig {
     /// Column to predict; the last one by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
-    /// Class, number or next word; decided by the data where nothing is said.
+    /// Class, number, next word or picture; decided by the data where nothing is said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task: Option<TrainingTask>,
     /// Columns that are left out.
@@ -27,6 +27,15 @@ pub struct TrainConfig {
     /// Height and width to which picture files are resized.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_size: Option<(usize, usize)>,
+    /// Where pictures come out: side of the square windows that are learnt from; whole pictures where nothing is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub crop: Option<usize>,
+    /// Of an autoencoder: pictures in colour are taken as grey.
+    #[serde(skip_serializing_if = "is_false")]
+    pub grey: bool,
+    /// Of an upscaler: how many times larger a picture becomes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub factor: Option<usize>,
     /// Whether the first line of a table names the columns; decided by the lines where nothing is said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub header: Option<bool>,
@@ -87,6 +96,9 @@ impl Default for TrainConfig {
             task: None,
             ignore: Vec::new(),
             image_size: None,
+            crop: None,
+            grey: false,
+            factor: None,
             header: None,
             context: None,
             min_count: None,
@@ -112,12 +124,15 @@ impl Default for TrainConfig {
 
 impl TrainConfig {
     /// Names of all keys of `train.toml`.
-    pub const KEYS: [&str; 24] = [
+    pub const KEYS: [&str; 27] = [
         "data",
         "target",
         "task",
         "ignore",
         "image-size",
+        "crop",
+        "grey",
+        "factor",
         "header",
         "context",
         "min-count",
@@ -175,10 +190,13 @@ impl TrainConfig {
         if self.patience == Some(0) {
             return Err(LabError::setting("patience", 0, "at least 1"));
         }
-        for (flag, count) in [("context", self.context), ("min-count", self.min_count)] {
+        for (flag, count) in [("context", self.context), ("min-count", self.min_count), ("crop", self.crop)] {
             if count == Some(0) {
                 return Err(LabError::setting(flag, 0, "at least 1"));
             }
+        }
+        if let Some(factor) = self.factor.filter(|factor| !(2..=4).contains(factor)) {
+            return Err(LabError::setting("factor", factor, "2, 3 or 4"));
         }
         let test = self.test_fraction();
         for (flag, fraction) in [("validation", self.validation), ("test", test)] {
@@ -197,8 +215,13 @@ impl TrainConfig {
 
     /// The network, by name.
     pub fn model(&self) -> Selector {
-        let is_text = self.task == Some(TrainingTask::LanguageModel);
-        self.model.clone().unwrap_or_else(|| Selector::named(if is_text { "ngram" } else { "mlp" }))
+        let usual = match self.task {
+            Some(TrainingTask::LanguageModel) => "ngram",
+            Some(TrainingTask::Autoencode) => "autoencoder",
+            Some(TrainingTask::Upscale) => "srcnn",
+            _ => "mlp",
+        };
+        self.model.clone().unwrap_or_else(|| Selector::named(usual))
     }
 
     /// What is minimised, by name.
@@ -253,6 +276,10 @@ impl TrainConfig {
     }
 }
 
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -278,6 +305,9 @@ mod tests {
             loss: Some(Selector::named("mae")),
             ignore: vec!["id".into()],
             image_size: Some((32, 32)),
+            crop: Some(32),
+            grey: true,
+            factor: Some(2),
             header: Some(true),
             label_noise: Some(LabelNoise::Uniform(0.3)),
             augment: vec![Selector::named("flip")],

@@ -9,6 +9,7 @@ mod examples;
 mod figures;
 mod fit;
 mod history;
+mod images;
 mod loader;
 mod loss_memory;
 mod loss_picture;
@@ -38,6 +39,10 @@ pub use fit::{
     EpochRecord, Fit, FitSettings, Fitting, accuracy, epoch_seed, fit, fit_observed, predict_logits, scalar,
 };
 pub use history::{EpochChoice, EpochMeans, History};
+pub use images::{
+    AUTOENCODERS, ElVaeObjective, IMAGE_LOSSES, ImageData, ImageFigures, ImageJudge, ImageLossChoice, ImageObjective,
+    ImageQuality, ImageRows, ImageTask, SideBySide, UPSCALERS, Upscaler, build_image_objective,
+};
 pub use loader::{Batch, EpochLoader};
 pub use loss_picture::loss_pictures;
 pub use losses::{LOSSES, gives_probabilities};

@@ -98,7 +98,7 @@ pub const LANGUAGE_MODELS: Registry<NetworkConfig> = Registry {
     ],
 };
 
-const ACTIVATION: SettingInfo = SettingInfo {
+pub(super) const ACTIVATION: SettingInfo = SettingInfo {
     key: "activation",
     default: "relu",
     about: "relu, leaky-relu, elu, selu, gelu, gelu-tanh, silu, tanh, sigmoid or softplus",
@@ -175,7 +175,7 @@ fn decoder(settings: &Settings<'_>) -> Result<NetworkConfig, SelectorError> {
     })
 }
 
-fn activation(settings: &Settings<'_>, default: Activation) -> Result<Activation, SelectorError> {
+pub(super) fn activation(settings: &Settings<'_>, default: Activation) -> Result<Activation, SelectorError> {
     let Some(name) = settings.text("activation") else { return Ok(default) };
     name.parse().map_err(|_| settings.wrong("activation", &format!("one of {}", ACTIVATION.about)))
 }

@@ -17,6 +17,13 @@ impl TrainConfig {
         let text = is_text(&self.data, dir);
         match self.task {
             Some(TrainingTask::LanguageModel) => {}
+            Some(task) if task.gives_images() => {
+                return Err(LabError::setting(
+                    "task",
+                    task,
+                    "a class, a number or a word: pictures have `open_images`",
+                ));
+            }
             None if text => self.task = Some(TrainingTask::LanguageModel),
             Some(task) if text => {
                 let fitting = format!("{}, for {} is running text", TrainingTask::LanguageModel, self.data);
@@ -24,6 +31,7 @@ impl TrainConfig {
             }
             _ => {}
         }
+        self.refuse_settings_of_images()?;
         self.refuse_foreign_settings()?;
         let splits = if self.task == Some(TrainingTask::LanguageModel) {
             self.open_text(dir)?

@@ -9,7 +9,7 @@ use kiln_data::{ArrayDataset, Preprocessing, TargetEncoding, Task};
 use kiln_nn::{Network, NetworkConfig, load_safetensors, save_safetensors};
 use serde::{Deserialize, Serialize};
 
-use super::{TrainConfig, gives_probabilities, predict_logits};
+use super::{ImageTask, TrainConfig, gives_probabilities, predict_logits};
 use crate::{LabError, write_whole};
 
 /// Everything that predicting with a trained network needs.
@@ -57,7 +57,7 @@ impl SavedModel {
             toml::from_str(&text).map_err(|error| LabError::corrupt("model description", &description, error))?;
         model.preprocessing.check().map_err(|reason| LabError::corrupt("model description", &description, reason))?;
         let shape = model.preprocessing.input_shape();
-        let outputs = model.preprocessing.class_names().len();
+        let outputs = model.preprocessing.num_outputs();
         let network = model.network.init_seeded(&shape, outputs, 0, device).map_err(LabError::method)?;
         let network = load_safetensors(network, Self::folder(path).join(Self::WEIGHTS)).map_err(LabError::method)?;
         Ok((model, network.fork(device).valid()))
@@ -72,13 +72,18 @@ impl SavedModel {
     pub fn task(&self) -> Task {
         match self.preprocessing.targets {
             TargetEncoding::Classes { .. } => Task::Classify,
-            TargetEncoding::Values { .. } => Task::Regress,
+            TargetEncoding::Values { .. } | TargetEncoding::Pixels => Task::Regress,
         }
     }
 
     /// Whether the model continues text.
     pub fn reads_text(&self) -> bool {
         self.preprocessing.is_text()
+    }
+
+    /// What the model makes of pictures, where it gives pictures.
+    pub fn image_task(&self) -> Option<ImageTask> {
+        self.training.image_task()
     }
 
     /// Whether the loss that the network was trained with makes its softmax a probability.

@@ -65,18 +65,27 @@ pub enum TrainingTask {
     Regress,
     /// The next word of a text.
     LanguageModel,
+    /// A picture from its code.
+    Autoencode,
+    /// A picture from one with fewer pixels.
+    Upscale,
 }
 
 impl TrainingTask {
     /// All of them, in the order in which messages name them.
-    pub const ALL: [Self; 3] = [Self::Classify, Self::Regress, Self::LanguageModel];
+    pub const ALL: [Self; 5] = [Self::Classify, Self::Regress, Self::LanguageModel, Self::Autoencode, Self::Upscale];
 
-    /// What it says about the targets of rows; nothing for text.
+    /// Whether pictures come out.
+    pub fn gives_images(self) -> bool {
+        matches!(self, Self::Autoencode | Self::Upscale)
+    }
+
+    /// What it says about the targets of rows; nothing for text and where pictures come out.
     pub fn of_rows(self) -> Option<Task> {
         match self {
             Self::Classify => Some(Task::Classify),
             Self::Regress => Some(Task::Regress),
-            Self::LanguageModel => None,
+            Self::LanguageModel | Self::Autoencode | Self::Upscale => None,
         }
     }
 }
@@ -96,6 +105,8 @@ impl fmt::Display for TrainingTask {
             Self::Classify => "classify",
             Self::Regress => "regress",
             Self::LanguageModel => "language-model",
+            Self::Autoencode => "autoencode",
+            Self::Upscale => "upscale",
         })
     }
 }
@@ -105,7 +116,10 @@ impl FromStr for TrainingTask {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let found = Self::ALL.into_iter().find(|task| task.to_string() == text);
-        found.ok_or_else(|| format!("{}, {} or {} is needed", Self::ALL[0], Self::ALL[1], Self::ALL[2]))
+        found.ok_or_else(|| {
+            let [others @ .., last] = Self::ALL.map(|task| task.to_string());
+            format!("{} or {last} is needed", others.join(", "))
+        })
     }
 }
 

@@ -18,6 +18,7 @@ mod measure;
 mod mnist_convnet;
 mod networks;
 mod ntk;
+mod perceptual_similarity;
 mod sharpness;
 mod training;
 mod z_loss;
@@ -40,6 +41,7 @@ fn main() -> Outcome<()> {
         ldr::bench(),
         mnist_convnet::bench(),
         ntk::bench(),
+        perceptual_similarity::bench(),
         sharpness::bench(),
         z_loss::bench(),
     ];

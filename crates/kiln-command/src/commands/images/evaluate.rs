@@ -1,0 +1,147 @@
+//! `kiln evaluate` of a model that gives pictures.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use burn::tensor::Device;
+use kiln_data::{DataDir, ImagePlanes, catalogue, fingerprint, is_same_source, open_images, read_images};
+use kiln_lab::train::{ImageFigures, ImageQuality, ImageRows, ImageTask, SavedModel, SideBySide, Upscaler};
+use kiln_lab::{LabError, Plot, Table};
+use kiln_nn::Network;
+use serde_json::{Value, json};
+
+use super::decibels;
+use crate::cli::Global;
+use crate::failure::{CommandResult, Failure};
+use crate::output;
+
+/// Prints the figures of the pictures of `source`, and draws some of them beside what the network makes of them.
+pub fn evaluate(
+    (path, model, network): (&Path, &SavedModel, &Network),
+    source: &str,
+    picture: Option<PathBuf>,
+    global: &Global,
+    device: &Device,
+) -> CommandResult {
+    let pictures = Pictures::new(model, source, &global.data())?;
+    let judged = judge(model, network, &pictures.all, device)?;
+    if global.json {
+        output::print_line(&pictures.described(&judged)?.to_string())?;
+    } else {
+        let title = format!("{} on {source}, {}", model.training.model(), pictures.describe());
+        output::print_line(&format!("{title}\n{}", judged.table().terminal()))?;
+    }
+    let asked = picture.is_some();
+    let file = picture.unwrap_or_else(|| SavedModel::folder(path).join("pictures.png"));
+    match judged.plot.write(&file) {
+        Ok(()) if global.json => {}
+        Ok(()) => output::print_line(&format!("pictures: {}", file.display()))?,
+        Err(error) if asked => return Err(error.into()),
+        // The figures are what was asked for, and they are printed.
+        Err(error) => tracing::warn!("the pictures were not written: {error}"),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Pictures to judge the model by.
+struct Pictures {
+    all: Vec<ImagePlanes>,
+    /// Whether they are those that the training kept for the test, or everything that the source has.
+    are_test_pictures: bool,
+    have_changed: bool,
+}
+
+impl Pictures {
+    /// The test pictures of the set that the model was trained on and of every known set, all pictures of another source.
+    fn new(model: &SavedModel, source: &str, dir: &DataDir) -> Result<Self, Failure> {
+        let is_trained_on = is_same_source(source, &model.training.data, dir);
+        if !is_trained_on && catalogue::find(source).is_none() {
+            return Ok(Self { all: read_images(source, dir)?, are_test_pictures: false, have_changed: false });
+        }
+        let all = open_images(source, dir, &model.training.image_options())?.test;
+        let now = if is_trained_on { fingerprint(source, dir)? } else { None };
+        let have_changed = now.is_some() && model.data_sha256.is_some() && now != model.data_sha256;
+        if have_changed {
+            tracing::warn!(
+                "{source} has changed since the training: some of these test pictures may have been training pictures"
+            );
+        }
+        Ok(Self { all, are_test_pictures: true, have_changed })
+    }
+
+    fn describe(&self) -> String {
+        let count = self.all.len();
+        if self.are_test_pictures { format!("{count} test pictures") } else { format!("all {count} pictures") }
+    }
+
+    fn described(&self, judged: &Judged) -> Result<Value, LabError> {
+        let mut document = serde_json::to_value(&judged.network).map_err(LabError::method)?;
+        if let Value::Object(figures) = &mut document {
+            if let Some(bicubic) = &judged.bicubic {
+                figures.insert("bicubic".into(), serde_json::to_value(bicubic).map_err(LabError::method)?);
+            }
+            figures.insert("rows_used".into(), json!(if self.are_test_pictures { "test" } else { "all" }));
+            figures.insert("data_changed".into(), json!(self.have_changed));
+        }
+        Ok(document)
+    }
+}
+
+struct Judged {
+    network: ImageFigures,
+    bicubic: Option<ImageFigures>,
+    plot: Plot,
+}
+
+fn judge(model: &SavedModel, network: &Network, pictures: &[ImagePlanes], device: &Device) -> Result<Judged, LabError> {
+    match (model.image_task(), network.sr_cnn()) {
+        (Some(ImageTask::Upscale { factor }), Some(network)) => {
+            let upscaler = Upscaler { network, factor, device };
+            let [own, bicubic] = upscaler.judge(pictures)?;
+            let plot = SideBySide::of_pictures(&upscaler, pictures)?.plot("Pictures");
+            Ok(Judged { network: own, bicubic: Some(bicubic), plot })
+        }
+        _ => {
+            let rows = windows(model, pictures)?;
+            let plot = SideBySide::of_rows(network, &rows, ImageTask::Autoencode, device).plot("Pictures");
+            Ok(Judged { network: ImageQuality::judge(network, &rows, device)?, bicubic: None, plot })
+        }
+    }
+}
+
+/// The windows of pictures that an autoencoder sees, in the channels of its training.
+pub(super) fn windows(model: &SavedModel, pictures: &[ImagePlanes]) -> Result<ImageRows, LabError> {
+    let shape = model.preprocessing.input_shape();
+    let &[channels, height, width] = &shape[..] else {
+        return Err(LabError::Refused(format!("the model takes rows of shape {shape:?} and no pictures")));
+    };
+    if let Some(small) = pictures.iter().find(|picture| picture.shape[1] < height || picture.shape[2] < width) {
+        return Err(LabError::Refused(format!(
+            "{}: {} x {} pixels, and the model takes windows of {height} x {width}",
+            small.name, small.shape[1], small.shape[2]
+        )));
+    }
+    let pictures: Vec<ImagePlanes> = pictures.iter().map(|picture| picture.in_channels(channels)).collect();
+    ImageRows::new(&pictures, [height, width], ImageTask::Autoencode)
+}
+
+impl Judged {
+    fn table(&self) -> Table {
+        let shown = |name: &str, value: f64| if name == "PSNR" { decibels(value) } else { format!("{value:.4}") };
+        let own = self.network.named();
+        let Some(bicubic) = &self.bicubic else {
+            let mut table = Table::new("", ["figure", "value"]);
+            own.into_iter().for_each(|(name, value)| table.push([named(name), shown(name, value)]));
+            return table;
+        };
+        let mut table = Table::new("", ["figure", "network", "bicubic"]);
+        for ((name, own), (_, other)) in own.into_iter().zip(bicubic.named()) {
+            table.push([named(name), shown(name, own), shown(name, other)]);
+        }
+        table
+    }
+}
+
+fn named(name: &str) -> String {
+    if name == "PSNR" { "PSNR (dB)".to_string() } else { name.to_string() }
+}

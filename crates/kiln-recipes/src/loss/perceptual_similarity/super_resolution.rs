@@ -1,0 +1,148 @@
+//! Photographs made large again by SRCNN.
+
+use burn::tensor::Tensor;
+use kiln_data::ImagePlanes;
+use kiln_lab::train::{BatchTargets, Examples, ImageRows, ImageTask, UPSCALERS};
+use kiln_lab::{Finding, JobContext, LabError, Run};
+use kiln_nn::Network;
+
+use super::autoencoders::{Tested, taken_apart};
+use super::contenders::MSE;
+use super::judgement::{self, Results};
+use super::photos::{self, Fold};
+use super::pictures::{self, Shown};
+use super::quality::{Measure, Quality, judge};
+use super::training::{Course, Judged, Plan, at_best_rates, objective, outputs, train};
+use super::{SUPER_RESOLUTION, Settings};
+
+/// Side of the part of a photograph that is drawn.
+const DRAWN: usize = 96;
+const BICUBIC: &str = "bicubic";
+const JUDGED: [Measure; 2] = [Measure::SSIM, Measure::GMSD];
+
+pub(super) fn finding_ids(settings: &Settings) -> Vec<String> {
+    let of_factor = |factor: &usize| {
+        let id = id(*factor);
+        JUDGED.map(|measure| measure.id).iter().chain(&["price"]).map(|name| format!("{id}/{name}")).collect::<Vec<_>>()
+    };
+    settings.super_resolution.factors.iter().flat_map(of_factor).collect()
+}
+
+fn id(factor: usize) -> String {
+    format!("{SUPER_RESOLUTION}/x{factor}")
+}
+
+pub(super) fn run(settings: &Settings, run: &mut Run) -> Result<Vec<Finding>, LabError> {
+    let photographs = photos::read(settings, run)?;
+    let mut findings = Vec::new();
+    for &factor in &settings.super_resolution.factors {
+        let photographs: Vec<ImagePlanes> = photographs.iter().map(|photo| of_whole_blocks(photo, factor)).collect();
+        let work = |plan: &Plan<'_>, context: &JobContext| one(factor, plan, &photographs, settings, run, context);
+        let (tested, rates) = at_best_rates(SUPER_RESOLUTION, &format!("x{factor}"), settings, run, work)?;
+        let (results, mut shown) = taken_apart(&tested);
+        let description = format!("{} on photographs made {factor} times smaller", settings.super_resolution.model);
+        for measure in JUDGED {
+            findings.push(judgement::better(&id(factor), &description, measure, &[MSE], &results));
+        }
+        findings.push(judgement::price(&id(factor), &description, &results));
+        let (bicubic, drawn) = bicubic(factor, &photographs, run)?;
+        shown.entries.insert(0, (BICUBIC.to_string(), drawn));
+        run.plot(&format!("photographs-x{factor}"), &pictures::rows(&description, &shown))?;
+        let mut results = Results { entries: results.entries };
+        results.entries.insert(0, (BICUBIC.to_string(), bicubic));
+        run.table(judgement::table(description, &results));
+        run.note(pictures::rates(&format!("x{factor}"), &rates));
+    }
+    Ok(findings)
+}
+
+fn one(
+    factor: usize,
+    plan: &Plan<'_>,
+    photographs: &[ImagePlanes],
+    settings: &Settings,
+    run: &Run,
+    context: &JobContext,
+) -> Result<Option<Judged<Tested>>, LabError> {
+    let Fold { train: photographs, validation, test } = photos::fold(photographs, plan.seed);
+    let size = [settings.super_resolution.patch; 2];
+    let patches = |photographs: &[ImagePlanes]| ImageRows::new(photographs, size, ImageTask::Upscale { factor });
+    let rows = patches(&photographs)?.placed_at_random(plan.seed);
+    let objective = objective(&plan.contender.loss, rows.shape())?;
+    let course = Course {
+        epochs: settings.super_resolution.epochs,
+        batch_size: settings.batch_size,
+        rate: plan.rate,
+        seed: plan.seed,
+    };
+    let network = UPSCALERS.build(&settings.super_resolution.model)?;
+    let Some(network) = train(&network, &rows, &objective, &course, context)? else { return Ok(None) };
+    let [input, target] = whole(&test, factor, context)?;
+    let output = upscaled(&network, input)?;
+    let is_drawn = run.seeds().first() == Some(&plan.seed);
+    let tested = Tested {
+        shown: is_drawn.then(|| drawn(&output, &target)),
+        quality: judge(output, target)?,
+    };
+    Ok(Some(Judged::new(plan.contender, outputs(&network, &patches(&[validation])?, context), tested)?))
+}
+
+/// The photograph without the rows and columns that do not fill a block of `factor` pixels.
+fn of_whole_blocks(photograph: &ImagePlanes, factor: usize) -> ImagePlanes {
+    let [_, height, width] = photograph.shape;
+    photograph.part([0, 0], [height / factor * factor, width / factor * factor])
+}
+
+/// A whole photograph, made small and large again, and as it was: `[1, 1, height, width]`.
+fn whole(photograph: &ImagePlanes, factor: usize, context: &JobContext) -> Result<[Tensor<4>; 2], LabError> {
+    let [_, height, width] = photograph.shape;
+    let rows = ImageRows::new(std::slice::from_ref(photograph), [height, width], ImageTask::Upscale { factor })?;
+    let (input, target): (Tensor<2>, BatchTargets) = rows.examples(&[0], 1, &context.device());
+    Ok([input, target.values()].map(|values| values.reshape([1, 1, height, width])))
+}
+
+fn upscaled(network: &Network, input: Tensor<4>) -> Result<Tensor<4>, LabError> {
+    let network = network.sr_cnn().ok_or_else(|| LabError::setting("super_resolution.model", "", "srcnn"))?;
+    Ok(network.forward(input))
+}
+
+/// The middle of a photograph.
+fn drawn(output: &Tensor<4>, target: &Tensor<4>) -> Shown {
+    let middle = |images: &Tensor<4>| {
+        let [_, _, height, width] = images.dims();
+        let (rows, columns) = (height.min(DRAWN), width.min(DRAWN));
+        images.clone().narrow(2, (height - rows) / 2, rows).narrow(3, (width - columns) / 2, columns)
+    };
+    Shown::spread(&middle(output), &middle(target), 1)
+}
+
+/// Bicubic interpolation alone, one result a seed, and the picture of the first.
+fn bicubic(
+    factor: usize,
+    photographs: &[ImagePlanes],
+    run: &Run,
+) -> Result<(Vec<Option<Quality>>, Shown), LabError> {
+    let context = JobContext::detached(run.device());
+    let (mut qualities, mut first) = (Vec::new(), None);
+    for &seed in run.seeds() {
+        let [input, target] = whole(&photos::fold(photographs, seed).test, factor, &context)?;
+        first.get_or_insert_with(|| drawn(&input, &target));
+        qualities.push(Some(judge(input, target)?));
+    }
+    let first = first.ok_or_else(|| LabError::setting("seeds", 0, "at least one"))?;
+    Ok((qualities, first))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_photograph_keeps_whole_blocks() {
+        let photograph = ImagePlanes { name: "a".into(), shape: [1, 8, 10], values: vec![0.5; 80] };
+        assert_eq!(of_whole_blocks(&photograph, 3).shape, [1, 6, 9]);
+        let context = JobContext::detached(burn::tensor::Device::flex());
+        let [input, target] = whole(&of_whole_blocks(&photograph, 3), 3, &context).unwrap();
+        assert_eq!((input.dims(), target.dims()), ([1, 1, 6, 9], [1, 1, 6, 9]));
+    }
+}

@@ -132,6 +132,30 @@ def ens_loss():
     yield Comparison("training step with EnsLoss / torch", ours, Script("loss/ens_loss.py", "step-ens"))
 
 
+def aggregate_responses():
+    script = "loss/aggregate_responses.py"
+    for rows in (1024, 16384):
+        for name, what in (("bags", "squared error of bags"), ("proportions", "proportions of bags")):
+            yield Comparison(
+                f"{what}, {rows} rows / torch expression",
+                Example("loss/aggregate_responses", f"{name}-{rows}"),
+                Script(script, f"{name}-{rows}"),
+                bound=0.7,
+            )
+    step = Example("loss/aggregate_responses", "step-bags")
+    yield Comparison(
+        "training step with bags / with squared error", step, Example("loss/aggregate_responses", "step-mse"), bound=1.1
+    )
+    yield Comparison("training step with bags / torch", step, Script(script, "step-bags"))
+    for features in (50, 150):
+        yield Comparison(
+            f"linear model at 8 shares, {features} features / NumPy",
+            Example("loss/aggregate_responses", f"path-{features}"),
+            Script(script, f"path-{features}"),
+            bound=0.7,
+        )
+
+
 def diffgrad():
     for tensors in (1, 200):
         ours = Example("optim/diffgrad", f"diffgrad-{tensors}")
@@ -197,7 +221,7 @@ def autodiff():
 CSV = Path(tempfile.gettempdir()) / "kiln-peer-1000000x20.csv"
 
 COMPARISONS = [
-    *comp_sum(), *z_loss(), *ldr(), *ens_loss(), *diffgrad(), *csv_reading(), *training(), *autodiff(),
+    *comp_sum(), *z_loss(), *ldr(), *ens_loss(), *aggregate_responses(), *diffgrad(), *csv_reading(), *training(), *autodiff(),
 ]  # fmt: skip
 
 #: Scripts whose `--values` ours are held against, with the largest relative difference.
@@ -205,6 +229,7 @@ VALUES = {
     "loss/comp_sum": 1e-9,
     "loss/z_loss": 1e-9,
     "loss/ldr": 1e-9,
+    "loss/aggregate_responses": 1e-9,
     # Draws are given in single precision.
     "loss/ens_loss": 1e-6,
     "optim/diffgrad": 1e-6,

@@ -1,5 +1,7 @@
 //! One file a command: what it takes, and what it does.
 
+pub mod aggregate;
+pub mod bags;
 pub mod compare;
 pub mod completions;
 pub mod data;

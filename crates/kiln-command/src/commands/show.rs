@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use kiln_lab::probe::PROBES;
 use kiln_lab::train::{
-    AUGMENTATIONS, LANGUAGE_MODELS, LOSSES, MODELS, OPTIMIZERS, OUTPUT_LAYERS, REGRESSION_LOSSES, Registry, SCHEDULES,
-    Selector, loss_pictures,
+    AUGMENTATIONS, BAG_LOSSES, LANGUAGE_MODELS, LOSSES, MODELS, OPTIMIZERS, OUTPUT_LAYERS, REGRESSION_LOSSES, Registry,
+    SCHEDULES, Selector, loss_pictures,
 };
 use kiln_lab::{AnyRecipe, LabError, Scale, Table, ledger};
 use kiln_recipes::catalogue::{self, RECIPES};
@@ -101,6 +101,7 @@ struct Component {
 fn components() -> Vec<Component> {
     let mut all = of_registry(&LOSSES, "--data digits --loss");
     all.extend(of_registry(&REGRESSION_LOSSES, "--data bikeshare --loss"));
+    all.extend(of_registry(&BAG_LOSSES, "--data means.csv --bags bag --loss"));
     all.extend(of_registry(&OPTIMIZERS, "--data digits --optimizer"));
     all.extend(of_registry(&MODELS, "--data digits --model"));
     all.extend(of_registry(&LANGUAGE_MODELS, "--data austen --model"));

@@ -172,6 +172,19 @@ pub(crate) fn check_agreement(
     Err(table.malformed(other, &names[column], found, expected))
 }
 
+/// Targets as a training knows them: numbers of rows in bags are the means of these.
+pub(crate) fn observed(targets: &Targets, bags: Option<&Bags>) -> Targets {
+    let (Targets::Values { values, names }, Some(bags)) = (targets, bags) else { return targets.clone() };
+    let (width, means) = (names.len(), bags.means(values, names.len()));
+    let mut observed = values.clone();
+    for (&row, bag) in bags.rows().iter().zip(bags.bag_of_row()) {
+        for target in 0..width {
+            observed[row * width + target] = means[bag * width + target] as f32;
+        }
+    }
+    Targets::Values { values: observed, names: names.clone() }
+}
+
 /// Bag numbers of each part.
 pub(crate) fn cut_bags(
     bags: &Bags,

@@ -38,7 +38,7 @@ pub(crate) fn open(
         open_bags::check_agreement(&table, bags, &values, &encoding, own)?;
     }
     let (rows, own_bags) = cut_rows(&values, table.rows, bags.as_ref(), &parts, options)?;
-    encoding.fit(&values, &rows.train);
+    encoding.fit(&open_bags::observed(&values, bags.as_ref()), &rows.train);
     let inputs = fit_inputs(&table, &encoding, &rows.train, options)?;
     let preprocessing = Preprocessing { inputs, targets: encoding };
     let data = encode(table, &preprocessing, values)?;

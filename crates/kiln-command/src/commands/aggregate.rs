@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use kiln_data::{Bags, Leftover, TargetTable, Task};
 use kiln_lab::statistics::figure;
-use kiln_lab::{LabError, Table, write_whole};
+use kiln_lab::{Table, write_whole};
 use kiln_loss::aggregate::AggregateError;
 use kiln_loss::aggregate::dp::{Mechanism, PrivacyAccount, release};
 use kiln_loss::aggregate::risk::{BagPlan, BagProblem, RhoChoice, asymptotic, plans};

@@ -1,6 +1,7 @@
 //! What a person sees of the program, bad input above all.
 
 mod bad_data;
+mod bags;
 mod documents;
 mod language_models;
 mod noise;

@@ -152,6 +152,29 @@ def perceptual_similarity():
     # scikit-image has one thread, so that ours is given one too.
     yield pair("ssim-alone-512x512", "skimage-512x512", bound=0.2)
 
+def aggregate_responses():
+    script = "loss/aggregate_responses.py"
+    for rows in (1024, 16384):
+        for name, what in (("bags", "squared error of bags"), ("proportions", "proportions of bags")):
+            yield Comparison(
+                f"{what}, {rows} rows / torch expression",
+                Example("loss/aggregate_responses", f"{name}-{rows}"),
+                Script(script, f"{name}-{rows}"),
+                bound=0.7,
+            )
+    step = Example("loss/aggregate_responses", "step-bags")
+    yield Comparison(
+        "training step with bags / with squared error", step, Example("loss/aggregate_responses", "step-mse"), bound=1.1
+    )
+    yield Comparison("training step with bags / torch", step, Script(script, "step-bags"))
+    for features in (50, 150):
+        yield Comparison(
+            f"linear model at 8 shares, {features} features / NumPy",
+            Example("loss/aggregate_responses", f"path-{features}"),
+            Script(script, f"path-{features}"),
+            bound=0.7,
+        )
+
 
 def diffgrad():
     for tensors in (1, 200):
@@ -218,7 +241,8 @@ def autodiff():
 CSV = Path(tempfile.gettempdir()) / "kiln-peer-1000000x20.csv"
 
 COMPARISONS = [
-    *comp_sum(), *z_loss(), *ldr(), *ens_loss(), *perceptual_similarity(), *diffgrad(), *csv_reading(), *training(), *autodiff(),
+    *comp_sum(), *z_loss(), *ldr(), *ens_loss(), *perceptual_similarity(), *aggregate_responses(), *diffgrad(), *csv_reading(),
+    *training(), *autodiff(),
 ]  # fmt: skip
 
 #: Scripts whose `--values` ours are held against, with the largest relative difference.
@@ -226,6 +250,7 @@ VALUES = {
     "loss/comp_sum": 1e-9,
     "loss/z_loss": 1e-9,
     "loss/ldr": 1e-9,
+    "loss/aggregate_responses": 1e-9,
     # Draws are given in single precision.
     "loss/ens_loss": 1e-6,
     # pytorch-msssim keeps its window in single precision.

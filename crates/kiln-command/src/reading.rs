@@ -47,7 +47,8 @@ impl ReadingArgs {
     }
 }
 
-fn task(text: &str) -> Result<Task, String> {
+/// A class or a number.
+pub fn task(text: &str) -> Result<Task, String> {
     match text {
         "classify" => Ok(Task::Classify),
         "regress" => Ok(Task::Regress),

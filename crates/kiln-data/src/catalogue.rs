@@ -141,7 +141,7 @@ const CALTECH10: [&str; 10] = [
     "grand_piano",
 ];
 
-static ENTRIES: [Entry; 25] = [
+static ENTRIES: [Entry; 27] = [
     Entry {
         name: "digits",
         aliases: &["digits8x8"],
@@ -460,6 +460,31 @@ static ENTRIES: [Entry; 25] = [
         )],
         hub: None,
         hint: SHIPPED,
+    },
+    Entry {
+        name: "abalone",
+        aliases: &[],
+        kind: Kind::Table { target: Some("target"), chronological: false },
+        summary: "Abalone, rings by size and weight; 4,177 rows, 8 features, regression",
+        licence: UCI,
+        origin: "https://archive.ics.uci.edu/dataset/1/abalone",
+        files: &[file("tabular/abalone.csv", "dd6df40bb81354b36f4a898c34f31de9b450dbf1d1243e690dbafc3b3df856b0")],
+        hub: None,
+        hint: "write the rows of https://archive.ics.uci.edu/dataset/1/abalone below the line sex,length,diameter,height,whole_weight,shucked_weight,viscera_weight,shell_weight,target into tabular/abalone.csv of a data directory",
+    },
+    Entry {
+        name: "winequality_red",
+        aliases: &[],
+        kind: Kind::Table { target: Some("target"), chronological: false },
+        summary: "Quality of red wines by their chemistry, from 3 to 8; 1,599 rows, 11 features",
+        licence: UCI,
+        origin: "https://archive.ics.uci.edu/dataset/186/wine+quality",
+        files: &[file(
+            "tabular/winequality_red.csv",
+            "eac940d970209c90c3d5671a2473809bad446f012c7fe1c4ca69fb28e9fc918a",
+        )],
+        hub: None,
+        hint: "write the red wines of https://archive.ics.uci.edu/dataset/186/wine+quality with commas, and with target for the name of the last column, into tabular/winequality_red.csv of a data directory",
     },
     Entry {
         name: "austen",

@@ -14,10 +14,12 @@
 //! # Ok::<(), kiln_data::DataError>(())
 //! ```
 
+mod aggregated_table;
 mod array;
 mod array_dataset;
 mod array_files;
 pub mod augment;
+mod bags;
 pub mod catalogue;
 pub mod cifar;
 mod contact_sheet;
@@ -40,6 +42,7 @@ mod numbers;
 pub mod numpy;
 mod open;
 mod open_arrays;
+mod open_bags;
 mod open_images;
 mod open_like;
 mod open_table;
@@ -55,8 +58,10 @@ mod table_encoding;
 pub mod tensors;
 pub mod text;
 
+pub use aggregated_table::TargetTable;
 pub use array::{Array, ArrayKind};
 pub use array_dataset::{ArrayDataset, Example, Target, Targets};
+pub use bags::{BagBatch, Bags, Leftover};
 pub use contact_sheet::contact_sheet;
 pub use data_dir::DataDir;
 pub use error::DataError;
@@ -66,6 +71,7 @@ pub use label_noise::LabelNoise;
 pub use nearest::nearest;
 pub use numbers::Numbers;
 pub use open::{OpenOptions, Splits, Task, open};
+pub use open_bags::{BagOptions, BagRows, BagTargets, SplitBags, open_bags_like};
 pub use open_images::{ImageOptions, ImageSplits, open_images, read_images};
 pub use open_like::{open_inputs_like, open_like, open_test_like};
 pub use open_text::{Lines, open_lines_like, open_text, open_text_like};

@@ -9,7 +9,10 @@ use crate::image_folder::PictureShape;
 use crate::source::Source;
 use crate::split::{self, Held};
 use crate::table::Columns;
-use crate::{ArrayDataset, DataDir, DataError, Preprocessing, SplitOptions, digits, open_arrays, open_table};
+use crate::{
+    ArrayDataset, BagOptions, DataDir, DataError, Preprocessing, SplitBags, SplitOptions, TargetEncoding, digits,
+    open_arrays, open_bags, open_table,
+};
 
 /// Training, validation and test rows of one data set.
 #[derive(Debug, Clone)]
@@ -24,6 +27,8 @@ pub struct Splits {
     pub test: ArrayDataset,
     /// What was fitted on the training rows.
     pub preprocessing: Preprocessing,
+    /// Which rows are in one bag, where the targets are known in the mean over bags only; each part then has whole bags.
+    pub bags: Option<SplitBags>,
     /// What a person should know about the reading: files and columns that were left out, in whole sentences.
     pub notes: Vec<String>,
 }
@@ -60,6 +65,8 @@ pub struct OpenOptions {
     pub ignore: Vec<String>,
     /// Whether the first line of a delimited file names the columns; `None` decides by the lines.
     pub header: Option<bool>,
+    /// Rows of a table that are in one bag, and what their targets are; bags are never cut, and their column is no feature.
+    pub bags: Option<BagOptions>,
 }
 
 impl Default for OpenOptions {
@@ -73,6 +80,7 @@ impl Default for OpenOptions {
             image_size: None,
             ignore: Vec::new(),
             header: None,
+            bags: None,
         }
     }
 }
@@ -91,6 +99,7 @@ pub fn open(source: &str, dir: &DataDir, options: &OpenOptions) -> Result<Splits
     let source = Source::find(source, dir)?;
     let options = options.of_set(source.entry)?;
     let Some(path) = &source.path else {
+        open_bags::refuse(&options, &source.name)?;
         let (data, preprocessing) = digits::read()?;
         return divide(&source.name, data, None, None, preprocessing, &options);
     };
@@ -106,7 +115,10 @@ pub fn open(source: &str, dir: &DataDir, options: &OpenOptions) -> Result<Splits
     let mut notes = Vec::new();
     match contents::read(path, &how, &mut notes)? {
         Contents::Table(parts) => open_table::open(&source.name, path, parts, notes, &options),
-        Contents::Arrays(parts) => open_arrays::open(&source.name, path, parts, notes, &options),
+        Contents::Arrays(parts) => {
+            open_bags::refuse(&options, &source.name)?;
+            open_arrays::open(&source.name, path, parts, notes, &options)
+        }
     }
 }
 
@@ -143,6 +155,7 @@ impl OpenOptions {
             let allowed = "it is the column to predict; name another one with --target".to_owned();
             return Err(DataError::InvalidOption { option: "--ignore", value: ignored.to_owned(), allowed });
         }
+        open_bags::check_options(&options)?;
         Ok(options)
     }
 }
@@ -187,6 +200,7 @@ pub(crate) fn divide(
         validation: validation.unwrap_or_else(|| data.select(&cut.validation)),
         test: test.unwrap_or_else(|| data.select(&cut.test)),
         preprocessing,
+        bags: None,
         notes: Vec::new(),
     };
     splits.preprocessing.targets.fit(&splits.train.targets(), &(0..splits.train.len()).collect::<Vec<_>>());
@@ -261,7 +275,9 @@ pub(crate) fn check(splits: &Splits, options: &OpenOptions) -> Result<(), DataEr
         }
     }
     if !train.is_classification() {
-        return check_values(splits);
+        // Class proportions are numbers too, and one class may have the same everywhere.
+        let are_values = matches!(splits.preprocessing.targets, TargetEncoding::Values { .. });
+        return if are_values { check_values(splits) } else { Ok(()) };
     }
     let counts = train.class_counts();
     if counts.iter().filter(|&&count| count > 0).count() < 2 {

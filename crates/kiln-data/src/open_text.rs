@@ -40,6 +40,7 @@ pub fn open_text(source: &str, dir: &DataDir, options: &CorpusOptions, context: 
             inputs: InputEncoding::Text { unit: options.unit, context },
             targets: TargetEncoding::Classes { column: None, names: names.to_vec() },
         },
+        bags: None,
         notes: Vec::new(),
     })
 }

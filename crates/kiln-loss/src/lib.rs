@@ -5,6 +5,7 @@
 //! ([`ClassificationLoss::forward`]). [`ReducedLoss`] gives any of them class weights, an ignored target and a reduction.
 
 pub mod adversarial;
+pub mod aggregate;
 pub mod attack;
 mod class_targets;
 mod classification;

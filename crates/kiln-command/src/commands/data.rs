@@ -1,4 +1,4 @@
-//! `kiln data`: list, show and fetch data sets.
+//! `kiln data`: list, show, fetch and prepare data sets.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -14,6 +14,7 @@ use kiln_data::{
 use kiln_lab::{LabError, Table, write_whole};
 use serde_json::{Value, json};
 
+use super::aggregate;
 use crate::cli::Global;
 use crate::failure::{CommandResult, Failure};
 use crate::reading::ReadingArgs;
@@ -48,6 +49,10 @@ enum Action {
     #[command(after_help = "Examples:\n  kiln data corrupt digits --label-noise uniform:0.4\n  kiln data corrupt \
                       data/tabular/wine.csv --target target --label-noise pair:0.3 --out noisy.csv")]
     Corrupt(CorruptArgs),
+    /// Replace the target of a table by its mean over bags of rows, also with noise that makes the means private; or plan how
+    /// large the bags should be
+    #[command(after_help = aggregate::EXAMPLES)]
+    Aggregate(aggregate::AggregateArgs),
     /// Download a data set from the Hugging Face hub into the data directory
     #[command(after_help = "Examples:\n  kiln data fetch cifar10\n  kiln data fetch mnist --data-dir ~/data")]
     Fetch {
@@ -102,6 +107,7 @@ pub fn run(args: DataArgs, global: &Global) -> CommandResult {
         Action::Show(args) if is_text(&args.data, &global.data()) => show_text(&args, global),
         Action::Show(args) => show(&args, global),
         Action::Corrupt(args) => corrupt(&args, global),
+        Action::Aggregate(args) => aggregate::run(&args, global),
         Action::Fetch { name } => bring(&name, global),
     }
 }

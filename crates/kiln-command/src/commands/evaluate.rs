@@ -5,19 +5,21 @@ use std::process::ExitCode;
 
 use burn::tensor::Device;
 use kiln_data::{
-    ArrayDataset, DataDir, TargetEncoding, Task, catalogue, is_same_source, open_like, open_test_like, open_text_like,
+    ArrayDataset, BagRows, BagTargets, DataDir, TargetEncoding, Task, catalogue, is_same_source, open_bags_like,
+    open_like, open_test_like, open_text_like,
 };
 use kiln_lab::plot::{HeatMap, Plot, Series};
 use kiln_lab::statistics::figure;
 use kiln_lab::store::{self, Runs};
 use kiln_lab::train::{
-    Evaluation, Figures, NextWordFigures, RegressionEvaluation, SavedModel, predict_values, task_of, true_values,
+    BagEvaluation, BagExamples, Evaluation, Figures, NextWordFigures, RegressionEvaluation, SavedModel, predict_values,
+    task_of, true_values,
 };
 use kiln_lab::{LabError, Status, Table, device};
 use kiln_nn::Network;
 use serde_json::Value;
 
-use super::images;
+use super::{bags, images};
 use crate::cli::Global;
 use crate::failure::{CommandResult, Failure};
 use crate::output;
@@ -104,7 +106,9 @@ pub fn run(args: EvaluateArgs, global: &Global) -> CommandResult {
         return images::evaluate((&path, &model, &network), &args.data, args.picture, global, &device);
     }
     let rows = Rows::new(&model, &args.data, &global.data())?;
-    let (document, table, picture) = if model.reads_text() {
+    let (document, table, picture) = if let Some(bags) = &rows.bags {
+        of_bags(bags, &model, &network, &device)?
+    } else if model.reads_text() {
         of_words(&NextWordFigures::of(&network, &rows.data, model.gives_probabilities(), &device)?)?
     } else {
         of_rows(&Figures::of(&network, &rows.data, &model.preprocessing, &device), &model, &network, &rows, &device)?
@@ -166,6 +170,32 @@ fn of_rows(
     Ok((document, table, picture))
 }
 
+/// By the means of the bags and, where the rows have targets of their own, by these as well.
+fn of_bags(rows: &BagRows, model: &SavedModel, network: &Network, device: &Device) -> Result<Shown, LabError> {
+    let (targets, names) = (&model.preprocessing.targets, model.preprocessing.class_names());
+    let examples = BagExamples::new(&rows.data, &rows.bags, targets);
+    let found = BagEvaluation::of(network, &examples, targets, names, device);
+    let mut table = Table::new("", ["figure", "value"]);
+    table.push(["bags".to_string(), rows.bags.len().to_string()]);
+    found.figures().into_iter().for_each(|(name, value)| table.push([name.to_string(), value]));
+    let mut document = serde_json::json!({ "bags": found });
+    if has_own_targets(model) {
+        let figures = Figures::of(network, &rows.data, &model.preprocessing, device);
+        match &figures {
+            Figures::Classes(own) => table.push(["accuracy of the rows".to_string(), format!("{:.4}", own.accuracy)]),
+            Figures::Values(own) => table.push(["RMSE of the rows".to_string(), figure(own.rmse)]),
+        }
+        document["rows"] = serde_json::to_value(figures).map_err(LabError::method)?;
+    }
+    let plot = bags::agreement(&examples.predicted(network, device), &examples.responses(), names);
+    Ok((document, table, Picture { name: "means of bags", file: "bags.png", plot }))
+}
+
+/// Whether the model was trained on a table with targets of single rows.
+fn has_own_targets(model: &SavedModel) -> bool {
+    model.training.bag_targets == Some(BagTargets::Row)
+}
+
 fn of_words(found: &NextWordFigures) -> Result<Shown, LabError> {
     let mut table = Table::new("", ["figure", "value"]);
     for (k, error) in found.top_k_errors() {
@@ -185,6 +215,8 @@ fn of_words(found: &NextWordFigures) -> Result<Shown, LabError> {
 /// Rows to judge the model by.
 struct Rows {
     data: ArrayDataset,
+    /// The same in bags, where the model learnt from such.
+    bags: Option<BagRows>,
     /// Whether they are those that the training kept for the test, or everything that the source has.
     are_test_rows: bool,
     /// Whether the data of the training is no longer what it was.
@@ -195,20 +227,37 @@ impl Rows {
     /// The test rows of the set that the model was trained on and of every known set, all rows of another file.
     fn new(model: &SavedModel, source: &str, dir: &DataDir) -> Result<Self, Failure> {
         let is_trained_on = is_same_source(source, &model.training.data, dir);
-        if !is_trained_on && catalogue::find(source).is_none() {
+        let is_all = !is_trained_on && catalogue::find(source).is_none();
+        // Rows with targets of their own can be judged without bags.
+        let bags = match &model.training.bags {
+            Some(_) if !(is_all && has_own_targets(model)) => {
+                Some(open_bags_like(source, dir, &model.preprocessing, &model.training.open_options(), !is_all)?)
+            }
+            _ => None,
+        };
+        if is_all {
+            if let Some(rows) = bags {
+                let data = rows.data.clone();
+                return Ok(Self { data, bags: Some(rows), are_test_rows: false, have_changed: false });
+            }
             if model.reads_text() {
                 let data = open_text_like(source, dir, &model.preprocessing, None)?;
-                return Ok(Self { data, are_test_rows: false, have_changed: false });
+                return Ok(Self { data, bags: None, are_test_rows: false, have_changed: false });
             }
             let (data, judged) = open_like(source, dir, &model.preprocessing)?;
             if !judged {
                 return Err(unjudgeable(model, source));
             }
             check_task(model, &data, source)?;
-            return Ok(Self { data, are_test_rows: false, have_changed: false });
+            return Ok(Self { data, bags: None, are_test_rows: false, have_changed: false });
         }
-        let data = test_rows(model, source, dir)?;
-        check_task(model, &data, source)?;
+        let data = match &bags {
+            Some(rows) => rows.data.clone(),
+            None => test_rows(model, source, dir)?,
+        };
+        if bags.is_none() {
+            check_task(model, &data, source)?;
+        }
         let now = if is_trained_on { kiln_data::fingerprint(source, dir)? } else { None };
         let have_changed = now.is_some() && model.data_sha256.is_some() && now != model.data_sha256;
         if have_changed {
@@ -216,7 +265,7 @@ impl Rows {
                 "{source} has changed since the training: some of these test rows may have been training rows"
             );
         }
-        Ok(Self { data, are_test_rows: true, have_changed })
+        Ok(Self { data, bags, are_test_rows: true, have_changed })
     }
 
     /// The figures, and which rows they are of.
@@ -238,6 +287,10 @@ impl Rows {
 pub fn test_rows(model: &SavedModel, data: &str, dir: &DataDir) -> Result<ArrayDataset, Failure> {
     if model.reads_text() {
         return Ok(open_text_like(data, dir, &model.preprocessing, Some(&model.training.corpus_options()))?);
+    }
+    if model.training.bags.is_some() {
+        let options = model.training.open_options();
+        return Ok(open_bags_like(data, dir, &model.preprocessing, &options, true)?.data);
     }
     Ok(open_test_like(data, dir, &model.preprocessing, &model.training.open_options())?)
 }

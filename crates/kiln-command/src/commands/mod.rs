@@ -1,5 +1,7 @@
 //! One file a command: what it takes, and what it does.
 
+pub mod aggregate;
+pub mod bags;
 pub mod compare;
 pub mod compare_images;
 pub mod completions;

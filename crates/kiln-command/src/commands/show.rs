@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use kiln_lab::probe::PROBES;
 use kiln_lab::train::{
-    AUGMENTATIONS, AUTOENCODERS, IMAGE_LOSSES, LANGUAGE_MODELS, LOSSES, MODELS, OPTIMIZERS, OUTPUT_LAYERS,
+    AUGMENTATIONS, AUTOENCODERS, BAG_LOSSES, IMAGE_LOSSES, LANGUAGE_MODELS, LOSSES, MODELS, OPTIMIZERS, OUTPUT_LAYERS,
     REGRESSION_LOSSES, Registry, SCHEDULES, Selector, UPSCALERS, loss_pictures,
 };
 use kiln_lab::{AnyRecipe, LabError, Scale, Table, ledger};
@@ -102,6 +102,7 @@ fn components() -> Vec<Component> {
     let mut all = of_registry(&LOSSES, "--data digits --loss");
     all.extend(of_registry(&REGRESSION_LOSSES, "--data bikeshare --loss"));
     all.extend(of_registry(&IMAGE_LOSSES, "--task autoencode --data digits --loss"));
+    all.extend(of_registry(&BAG_LOSSES, "--data means.csv --bags bag --loss"));
     all.extend(of_registry(&OPTIMIZERS, "--data digits --optimizer"));
     all.extend(of_registry(&MODELS, "--data digits --model"));
     all.extend(of_registry(&LANGUAGE_MODELS, "--data austen --model"));

@@ -6,16 +6,17 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 use burn::train::{ExecutionStrategy, MultiDeviceOptim};
-use kiln_data::{DataDir, LabelNoise, Splits, text::Unit};
+use kiln_data::{BagTargets, DataDir, LabelNoise, Splits, text::Unit};
 use kiln_lab::statistics::figure;
 use kiln_lab::train::{
-    Backpropagation, Figures, LOSSES, NextWordFigures, OPTIMIZERS, OUTPUT_LAYERS, OutputLayer, PreparedRows,
-    RegressionEvaluation, SavedModel, Selector, TrainConfig, Trained, Training, TrainingTask, build_augmentations,
-    check_colours, train_on,
+    Backpropagation, Examples, Figures, LOSSES, NextWordFigures, OPTIMIZERS, OUTPUT_LAYERS, OutputLayer, PreparedRows,
+    RegressionEvaluation, RhoChoice, SavedModel, Selector, TrainConfig, Trained, Training, TrainingTask,
+    build_augmentations, check_colours, interpolation, train_on,
 };
 use kiln_lab::{LabError, Plot, Probe, Run, RunOptions, Scale, Series, Verdict, probe};
 use serde::Serialize;
 
+use super::bags::{self, BagParts, BagQuality};
 use super::images;
 use crate::cli::Global;
 use crate::failure::{CommandResult, Failure};
@@ -31,7 +32,8 @@ use crate::reading::{RowArgs, unit};
                         kiln train --data austen --model ngram:hidden=128-128 --output-layer factored --epochs 3\n  \
                         kiln train --data fashion-mnist --model convnet --augment crop:padding=2,flip --epochs 1\n  \
                         kiln train --task autoencode --data digits --loss ms-ssim:share=0.84 --epochs 5\n  \
-                        kiln train --task upscale --data fashion-mnist --crop 24 --factor 2 --loss ms-ssim --epochs 1")]
+                        kiln train --task upscale --data fashion-mnist --crop 24 --factor 2 --loss ms-ssim --epochs 1\n  \
+                        kiln train --data means.csv --bags bag --loss aggregate:interpolate=auto")]
 pub struct TrainArgs {
     /// Name of a data set, or a file or folder of your own
     #[arg(long, value_name = "DATA")]
@@ -52,6 +54,15 @@ pub struct TrainArgs {
     /// Of upscale: how many times larger pictures become, 2, 3 or 4 [default: 2]
     #[arg(long, value_name = "N")]
     factor: Option<usize>,
+    /// Column of a table with the id of each row's bag: targets are known in the mean over bags only, no bag is cut, and the
+    /// loss is aggregate
+    #[arg(long, value_name = "COLUMN")]
+    bags: Option<String>,
+    /// What the target columns hold: bag, the mean over the bag in each of its rows (for classes one column of proportions a
+    /// class, with --task classify and --target A,B,...); or row, each row's own target, of which only the mean over the bag is
+    /// learnt [default: bag]
+    #[arg(long, value_name = "KIND")]
+    bag_targets: Option<BagTargets>,
     /// Of running text: words before the one to predict [default: 5]
     #[arg(long, value_name = "N")]
     context: Option<usize>,
@@ -75,7 +86,7 @@ pub struct TrainArgs {
     #[arg(long, value_name = "LAYER")]
     output_layer: Option<Selector>,
     /// Loss, as NAME or NAME:key=value,... [default: cross-entropy for classes and words, mse for numbers and pictures,
-    /// z-loss for the factored layer, el-vae for variational autoencoders]
+    /// z-loss for the factored layer, el-vae for variational autoencoders, aggregate for bags]
     #[arg(long, value_name = "LOSS")]
     loss: Option<Selector>,
     /// Optimizer, as NAME or NAME:key=value,... [default: adam]
@@ -88,7 +99,7 @@ pub struct TrainArgs {
     /// Passes over the training rows [default: 20]
     #[arg(long, value_name = "N")]
     epochs: Option<usize>,
-    /// Rows a step [default: 64]
+    /// Rows a step; of bags, as many whole ones as have about so many rows [default: 64]
     #[arg(long, value_name = "N")]
     batch_size: Option<usize>,
     /// Learning rate before the schedule [default: 0.001]
@@ -137,11 +148,15 @@ pub fn run(args: TrainArgs, global: &Global) -> CommandResult {
         return images::run(config, &options, global);
     }
     let (config, splits) = prepare(config, &global.data())?;
+    let (config, choice) = bags::settle(config, &splits)?;
     let settings = toml::Table::try_from(&config).map_err(LabError::method)?;
     let mut run = Run::start("train", settings, vec![config.seed], &options)?;
     hold_to(&mut run, &config.data, config.label_noise.as_ref())?;
+    if let Some(choice) = &choice {
+        run.table(bags::choice_table(choice));
+    }
     let summary = attempt(&config, &splits, &mut run)?;
-    show(&summary, global)
+    show(&Summary { choice, ..summary }, global)
 }
 
 /// Goes on with a training that was interrupted.
@@ -181,7 +196,8 @@ fn configuration(args: TrainArgs) -> Result<TrainConfig, Failure> {
         ($($field:ident),*) => { $(config.$field = args.$field.or(config.$field);)* };
     }
     take!(data, augment, output_layer, optimizer, epochs, batch_size, lr, schedule, seed, watch, validation);
-    take_optional!(task, crop, factor, context, min_count, unit, label_noise, model, loss, patience, test);
+    take_optional!(task, crop, factor, bags, bag_targets, context, min_count, unit, label_noise);
+    take_optional!(model, loss, patience, test);
     config.target = args.rows.target.or(config.target);
     config.image_size = args.rows.image_size.or(config.image_size);
     config.header = args.rows.no_header.then_some(false).or(config.header);
@@ -222,7 +238,10 @@ fn prepare(config: TrainConfig, data: &DataDir) -> Result<(TrainConfig, Splits),
         Some(noise) => noise.corrupt_splits(splits, config.seed)?,
         None => splits,
     };
-    layer.check_loss(&config.loss(), &splits.train)?;
+    match splits.bags {
+        Some(_) => drop(interpolation(&config.loss())?),
+        None => layer.check_loss(&config.loss(), &splits.train)?,
+    }
     refuse_blind_probes(&config)?;
     build_augmentations(&config.augment, splits.train.input_shape())?;
     check_colours(&config.augment, &splits.train)?;
@@ -235,6 +254,7 @@ fn prepare(config: TrainConfig, data: &DataDir) -> Result<(TrainConfig, Splits),
 /// Refuses probes that have nothing to see in the task: classes where there are none, or pictures of ten thousand words.
 fn refuse_blind_probes(config: &TrainConfig) -> Result<(), Failure> {
     let (sees, found): (fn(&dyn Probe) -> bool, &str) = match config.task {
+        _ if config.bags.is_some() => (|probe| !probe.needs_classes(), "means of bags"),
         Some(TrainingTask::Regress) => (|probe| !probe.needs_classes(), "numbers"),
         Some(TrainingTask::LanguageModel) => (|probe| probe.sees_words(), "the next word of a text"),
         _ => return Ok(()),
@@ -256,7 +276,9 @@ fn refuse_blind_probes(config: &TrainConfig) -> Result<(), Failure> {
 
 fn perform(config: &TrainConfig, splits: &Splits, run: &mut Run) -> Result<Summary, Failure> {
     let device = run.device();
+    let parts = BagParts::of(splits);
     let (loss, settings) = (config.loss(), config.fit_settings()?);
+    let settings = parts.as_ref().map_or(settings, |parts| parts.steps(settings));
     let network_config = config.network()?;
     let (shape, outputs) = (splits.train.input_shape(), splits.train.num_classes());
     let network = network_config.init_seeded(shape, outputs, config.seed, &device).map_err(LabError::method)?;
@@ -265,13 +287,13 @@ fn perform(config: &TrainConfig, splits: &Splits, run: &mut Run) -> Result<Summa
     let layer = OUTPUT_LAYERS.build(&config.output_layer)?;
     let total_steps = splits.train.len().div_ceil(config.batch_size) * config.epochs;
     let training = Training {
-        objective: layer.objective(
-            &LOSSES.completed(&loss, "seed", config.seed),
-            &splits.train,
-            &network,
-            &settings,
-            total_steps,
-        )?,
+        objective: match &parts {
+            Some(parts) => parts.objective(config)?,
+            None => {
+                let loss = LOSSES.completed(&loss, "seed", config.seed);
+                layer.objective(&loss, &splits.train, &network, &settings, total_steps)?
+            }
+        },
         network,
         rule: Box::new(Backpropagation),
         optimizer: OPTIMIZERS.build(&config.optimizer)?,
@@ -284,11 +306,9 @@ fn perform(config: &TrainConfig, splits: &Splits, run: &mut Run) -> Result<Summa
         },
     };
     let started = std::time::Instant::now();
-    let prepared = |data| PreparedRows::new(data, &splits.preprocessing.targets);
-    let changes = build_augmentations(&config.augment, splits.train.input_shape())?;
-    let rows = Arc::new(prepared(&splits.train).augmented(changes, config.seed));
+    let (rows, validation) = examples(config, splits, parts.as_ref())?;
     let folder = run.folder().join("checkpoints");
-    let trained = train_on(training, rows, Arc::new(prepared(&splits.validation)), &folder, context.clone())?;
+    let trained = train_on(training, rows, validation, &folder, context.clone())?;
     let seconds = started.elapsed().as_secs_f64();
     context.finish()?;
 
@@ -313,12 +333,31 @@ fn perform(config: &TrainConfig, splits: &Splits, run: &mut Run) -> Result<Summa
         epochs: trained.epochs.len(),
         best_epoch: trained.best.epoch,
         validation_loss: trained.best.validation_loss,
-        figures: Quality::of(&trained, &model, splits, &device)?,
+        choice: None,
+        figures: match &parts {
+            Some(parts) => Quality::Bags(BagQuality::of(&trained.network, config, splits, parts, &device)),
+            None => Quality::of(&trained, &model, splits, &device)?,
+        },
         seconds,
     };
     run.table(summary.lab_table());
     run.finish(&Verdict::new())?;
     Ok(summary)
+}
+
+/// What is learnt from and what chooses the epoch: rows, or bags of them.
+fn examples(
+    config: &TrainConfig,
+    splits: &Splits,
+    parts: Option<&BagParts>,
+) -> Result<(Arc<dyn Examples>, Arc<dyn Examples>), Failure> {
+    if let Some(parts) = parts {
+        return Ok((parts.train.clone(), parts.validation.clone()));
+    }
+    let prepared = |data| PreparedRows::new(data, &splits.preprocessing.targets);
+    let changes = build_augmentations(&config.augment, splits.train.input_shape())?;
+    let rows = Arc::new(prepared(&splits.train).augmented(changes, config.seed));
+    Ok((rows, Arc::new(prepared(&splits.validation))))
 }
 
 pub(super) fn course(trained: &Trained) -> Plot {
@@ -343,6 +382,8 @@ struct Summary {
     epochs: usize,
     best_epoch: usize,
     validation_loss: f64,
+    #[serde(skip)]
+    choice: Option<RhoChoice>,
     #[serde(flatten)]
     figures: Quality,
     seconds: f64,
@@ -355,6 +396,7 @@ enum Quality {
     Classes { validation_accuracy: f64, test_accuracy: f64, test_log_loss: Option<f64> },
     Values { validation: Option<RegressionEvaluation>, test: RegressionEvaluation },
     Words { words: usize, validation: NextWordFigures, test: NextWordFigures, frequencies_alone: NextWordFigures },
+    Bags(BagQuality),
 }
 
 impl Quality {
@@ -394,6 +436,7 @@ impl Quality {
                 [validation.as_ref().map(line).unwrap_or_default(), line(test)]
             }
             Self::Words { validation, test, .. } => [in_words(validation), in_words(test)],
+            Self::Bags(found) => [found.validation.line(), found.test.line()],
         }
     }
 }
@@ -421,6 +464,11 @@ impl Summary {
             rows.insert(1, ("words", words.to_string()));
             rows.push(("frequencies", in_words(frequencies_alone)));
         }
+        if let Quality::Bags(found) = &self.figures {
+            let [train, validation, test] = found.bags;
+            rows.insert(1, ("bags", format!("{train} to train, {validation} to validate, {test} to test")));
+            rows.extend(found.rows_line().map(|line| ("test rows", line)));
+        }
         if self.output_layer != OutputLayer::Dense.name() {
             let model = rows.iter().position(|(what, _)| *what == "model").unwrap_or_default();
             rows.insert(model + 1, ("output", self.output_layer.clone()));
@@ -442,6 +490,9 @@ fn show(summary: &Summary, global: &Global) -> CommandResult {
     if global.json {
         print_line(&serde_json::to_string(summary).map_err(LabError::method)?.to_string())?;
         return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(choice) = &summary.choice {
+        print_line(&format!("{}\n", bags::choice_table(choice).terminal()))?;
     }
     for (what, figure) in summary.rows() {
         print_line(&format!("{what:<11} {figure}"))?;

@@ -1,6 +1,7 @@
 //! What a person sees of the program, bad input above all.
 
 mod bad_data;
+mod bags;
 mod comparing_images;
 mod documents;
 mod images;

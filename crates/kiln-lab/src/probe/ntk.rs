@@ -105,7 +105,7 @@ impl Probe for Ntk {
 /// The targets of the first rows, `[rows, targets]`: a one-hot row for a class.
 fn one_column_a_class(view: &ProbeView<'_>, rows: usize) -> Tensor<2> {
     match &view.targets {
-        BatchTargets::Values(values) => values.clone().narrow(0, 0, rows),
+        BatchTargets::Values(_) | BatchTargets::Bags { .. } => view.targets.values().narrow(0, 0, rows),
         BatchTargets::Classes(classes) => {
             let classes = classes.clone().narrow(0, 0, rows);
             let count = classes.clone().max().into_scalar::<i64>().max(0) as usize + 1;

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use kiln_data::text::{CorpusOptions, Unit};
-use kiln_data::{LabelNoise, OpenOptions, SplitOptions, Task};
+use kiln_data::{BagOptions, BagTargets, LabelNoise, OpenOptions, SplitOptions, Task};
 use serde::{Deserialize, Serialize};
 
-use super::{FitSettings, SCHEDULES, Selector, TrainingTask, default_loss};
+use super::{FitSettings, SCHEDULES, Selector, TrainingTask, default_bag_loss, default_loss};
 use crate::LabError;
 
 /// Everything that decides a training. Each field is a flag of `kiln train` and a key of `train.toml`.
@@ -39,6 +39,12 @@ pub struct TrainConfig {
     /// Whether the first line of a table names the columns; decided by the lines where nothing is said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub header: Option<bool>,
+    /// Column with the id of each row's bag, where targets are known in the mean over bags only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bags: Option<String>,
+    /// Whether the target columns hold the mean of the bag or each row's own target; the bag's where nothing is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bag_targets: Option<BagTargets>,
     /// Of text: words before the one to predict.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub context: Option<usize>,
@@ -100,6 +106,8 @@ impl Default for TrainConfig {
             grey: false,
             factor: None,
             header: None,
+            bags: None,
+            bag_targets: None,
             context: None,
             min_count: None,
             unit: None,
@@ -124,7 +132,7 @@ impl Default for TrainConfig {
 
 impl TrainConfig {
     /// Names of all keys of `train.toml`.
-    pub const KEYS: [&str; 27] = [
+    pub const KEYS: [&str; 29] = [
         "data",
         "target",
         "task",
@@ -134,6 +142,8 @@ impl TrainConfig {
         "grey",
         "factor",
         "header",
+        "bags",
+        "bag-targets",
         "context",
         "min-count",
         "unit",
@@ -226,9 +236,10 @@ impl TrainConfig {
 
     /// What is minimised, by name.
     pub fn loss(&self) -> Selector {
-        self.loss
-            .clone()
-            .unwrap_or_else(|| default_loss(self.task.and_then(TrainingTask::of_rows).unwrap_or(Task::Classify)))
+        self.loss.clone().unwrap_or_else(|| match &self.bags {
+            Some(_) => default_bag_loss(),
+            None => default_loss(self.task.and_then(TrainingTask::of_rows).unwrap_or(Task::Classify)),
+        })
     }
 
     /// How text is read and cut.
@@ -251,6 +262,7 @@ impl TrainConfig {
             ignore: self.ignore.clone(),
             image_size: self.image_size,
             header: self.header,
+            bags: self.bag_options(),
             split: SplitOptions {
                 test: self.test_fraction(),
                 validation: self.validation,
@@ -259,6 +271,12 @@ impl TrainConfig {
             },
             ..OpenOptions::default()
         }
+    }
+
+    /// Which rows are in one bag, where any are.
+    fn bag_options(&self) -> Option<BagOptions> {
+        let column = self.bags.clone()?;
+        Some(BagOptions { column, targets: self.bag_targets.unwrap_or_default() })
     }
 
     /// How long and how fast, for [`fit`](super::fit) and [`train`](super::train).
@@ -309,6 +327,8 @@ mod tests {
             grey: true,
             factor: Some(2),
             header: Some(true),
+            bags: Some("id".into()),
+            bag_targets: Some(BagTargets::Row),
             label_noise: Some(LabelNoise::Uniform(0.3)),
             augment: vec![Selector::named("flip")],
             patience: Some(3),

@@ -33,6 +33,13 @@ pub enum BatchTargets {
     Classes(Tensor<1, Int>),
     /// Numbers of each row, `[batch_size, num_targets]`.
     Values(Tensor<2>),
+    /// The means of whole bags: of which bag each row is, and what is known of it.
+    Bags {
+        /// `[batch_size]`, in `0..num_bags`
+        bag_of_row: Tensor<1, Int>,
+        /// `[num_bags, num_targets]`
+        responses: Tensor<2>,
+    },
 }
 
 impl BatchTargets {
@@ -44,14 +51,28 @@ impl BatchTargets {
         match self {
             Self::Classes(classes) => classes.clone(),
             Self::Values(values) => panic!("classes are needed, and the targets are numbers {:?}", values.dims()),
+            Self::Bags { .. } => panic!("classes are needed, and the targets are means of bags"),
         }
     }
 
-    /// Numbers of each row, `[batch_size, num_targets]`; of a class, its index.
+    /// Numbers of each row, `[batch_size, num_targets]`; of a class, its index; of a row in a bag, those of the bag.
     pub fn values(&self) -> Tensor<2> {
         match self {
             Self::Classes(classes) => classes.clone().float().unsqueeze_dim(1),
             Self::Values(values) => values.clone(),
+            Self::Bags { bag_of_row, responses } => responses.clone().select(0, bag_of_row.clone()),
+        }
+    }
+
+    /// Bag of each row `[batch_size]` and means of the bags `[num_bags, num_targets]`; of numbers without bags, each row is one.
+    ///
+    /// # Panics
+    /// Where the targets are classes.
+    pub fn bags(&self) -> (Tensor<1, Int>, Tensor<2>) {
+        match self {
+            Self::Bags { bag_of_row, responses } => (bag_of_row.clone(), responses.clone()),
+            Self::Values(values) => (Tensor::arange(0..values.dims()[0] as i64, &values.device()), values.clone()),
+            Self::Classes(_) => panic!("means of bags are needed, and the targets are classes"),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Training: the loop of the recipes, the training of `kiln train` on Burn's stack, and everything by name.
 
 mod augmentations;
+mod bags;
 mod checkpoint;
 mod config;
 mod disk_queue;
@@ -31,6 +32,10 @@ mod task;
 mod trainee;
 
 pub use augmentations::{AUGMENTATIONS, build_augmentations, check_colours};
+pub use bags::{
+    BAG_LOSSES, BagEvaluation, BagExamples, BagObjective, Interpolation, ProportionEvaluation, RhoChoice, bag_loss,
+    choose_rho, default_bag_loss, interpolation,
+};
 pub use config::TrainConfig;
 pub use evaluation::Evaluation;
 pub use examples::{BatchTargets, Examples, PreparedRows};

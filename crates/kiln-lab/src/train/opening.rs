@@ -1,10 +1,10 @@
 //! The data of a training, and what it decides where the person has said nothing.
 
-use kiln_data::{DataDir, DataError, Splits, is_text, open, open_text};
+use kiln_data::{DataDir, DataError, Splits, TargetEncoding, Task, is_text, open, open_text};
 use kiln_nn::NetworkConfig;
 
 use super::task::refuse_other;
-use super::{LANGUAGE_MODELS, MODELS, OUTPUT_LAYERS, TrainConfig, TrainingTask, task_of};
+use super::{LANGUAGE_MODELS, MODELS, OUTPUT_LAYERS, TrainConfig, TrainingTask};
 use crate::LabError;
 
 impl TrainConfig {
@@ -37,11 +37,15 @@ impl TrainConfig {
             self.open_text(dir)?
         } else {
             let splits = open(&self.data, dir, &self.open_options())?;
-            self.task = Some(task_of(&splits.train).into());
+            self.task = Some(task_of(&splits).into());
             splits
         };
         self.model = Some(self.model());
         self.test = Some(self.test_fraction());
+        if splits.bags.is_some() {
+            self.refuse_what_needs_rows()?;
+            self.loss = Some(self.loss());
+        }
         let layer = OUTPUT_LAYERS.build(&self.output_layer)?;
         self.loss.get_or_insert_with(|| layer.default_loss(&splits.train));
         Ok((self, splits))
@@ -61,8 +65,27 @@ impl TrainConfig {
         })
     }
 
+    /// Refuses what looks at the targets of single rows, where only the means of bags are known.
+    fn refuse_what_needs_rows(&self) -> Result<(), LabError> {
+        if let Some(noise) = &self.label_noise {
+            return Err(LabError::setting("label-noise", noise, "left out: rows in bags have no labels of their own"));
+        }
+        if self.output_layer.name() != OUTPUT_LAYERS.entries[0].name {
+            let expected = "dense, for the loss on bags; the others learn from the targets of single rows";
+            return Err(LabError::setting("output-layer", &self.output_layer, expected));
+        }
+        Ok(())
+    }
+
     /// Refuses settings that mean nothing for the task.
     fn refuse_foreign_settings(&self) -> Result<(), LabError> {
+        if let (Some(targets), None) = (self.bag_targets, &self.bags) {
+            return Err(LabError::setting(
+                "bag-targets",
+                targets.name(),
+                "left out, or the bag column named with --bags",
+            ));
+        }
         let shown = |given: &dyn ToString| Some(given.to_string());
         let of_text = [
             ("context", self.context.as_ref().and_then(|context| shown(context))),
@@ -74,6 +97,7 @@ impl TrainConfig {
             ("ignore", (!self.ignore.is_empty()).then(|| self.ignore.join(","))),
             ("image-size", self.image_size.map(|(height, width)| format!("{height}x{width}"))),
             ("header", self.header.as_ref().and_then(|header| shown(header))),
+            ("bags", self.bags.clone()),
         ];
         let (foreign, expected) = match self.task {
             Some(TrainingTask::LanguageModel) => {
@@ -102,6 +126,14 @@ impl TrainConfig {
             MODELS.build(&model)?
         };
         Ok(layer.fit_network(network)?)
+    }
+}
+
+/// The task of what was opened; class proportions are for classes.
+fn task_of(splits: &Splits) -> Task {
+    match splits.preprocessing.targets {
+        TargetEncoding::Classes { .. } => Task::Classify,
+        TargetEncoding::Values { .. } => Task::Regress,
     }
 }
 

@@ -139,6 +139,12 @@ impl Selector {
         selectors.iter().map(|selector| selector.parse()).collect()
     }
 
+    /// This selector without one setting.
+    pub fn without(mut self, key: &str) -> Self {
+        self.settings.remove(key);
+        self
+    }
+
     /// This selector with one setting replaced.
     pub fn with(mut self, key: impl Into<String>, value: impl fmt::Display) -> Self {
         self.settings.insert(key.into(), value.to_string());
@@ -146,10 +152,15 @@ impl Selector {
     }
 }
 
+/// Words that stand for a method with a setting.
+const SHORTHANDS: [(&str, &str); 2] =
+    [("aggregate:bag", "aggregate:interpolate=0"), ("aggregate:instance", "aggregate:interpolate=1")];
+
 impl FromStr for Selector {
     type Err = SelectorError;
 
     fn from_str(text: &str) -> Result<Self, SelectorError> {
+        let text = SHORTHANDS.iter().find(|(short, _)| *short == text).map_or(text, |(_, whole)| whole);
         let grammar = || SelectorError::Grammar { text: text.to_string() };
         let (name, list) = text.split_once(':').unwrap_or((text, ""));
         let name = name.trim();

@@ -8,7 +8,7 @@ use kiln_loss::{ClassificationLoss, RegressionLoss};
 use serde::{Deserialize, Serialize};
 
 use super::selector::{Entry, Registry, SelectorError, SettingInfo};
-use super::{LOSSES, Objective, RegressionObjective, Selector};
+use super::{BAG_LOSSES, LOSSES, Objective, RegressionObjective, Selector};
 
 /// Losses on numbers by name. Numbers to predict are standardised, so that 1 is a standard deviation of the training rows.
 pub const REGRESSION_LOSSES: Registry<RegressionLoss> = Registry {
@@ -142,6 +142,15 @@ pub fn default_loss(task: Task) -> Selector {
 /// [`SelectorError::OtherTask`] with the losses that fit where the loss is for the other kind of targets, and the errors of
 /// [`Registry::build`]; [`SelectorError::Refused`] where the loss is set for another number of classes.
 pub fn build_objective(loss: &Selector, data: &ArrayDataset) -> Result<Box<dyn Objective>, SelectorError> {
+    if BAG_LOSSES.names().any(|name| name == loss.name()) {
+        let message =
+            "it learns from the means of bags: name the column with the ids of the bags by --bags (kiln train)";
+        return Err(SelectorError::Refused {
+            kind: LOSSES.kind,
+            name: loss.name().to_string(),
+            message: message.into(),
+        });
+    }
     match task_of(data) {
         Task::Classify => {
             refuse_other(loss, "numbers", &REGRESSION_LOSSES, "classes", &LOSSES)?;

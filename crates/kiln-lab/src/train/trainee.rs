@@ -137,7 +137,7 @@ impl TrainStep for Trainee {
         let procedure = &self.procedure;
         let learned = procedure.rule.learn(&self.network, procedure.objective.as_ref(), &batch);
         procedure.computed(&batch, scalar(&learned.loss));
-        let rows = batch.rows.len();
+        let rows = batch.inputs.dims()[0];
         let item = if procedure.objective.forms_outputs() {
             let outputs = || learned.logits.unwrap_or_else(|| self.network.forward(batch.inputs).detach());
             scored(learned.loss, rows, batch.targets, outputs)
@@ -160,7 +160,9 @@ impl InferenceStep for Trainee {
 
     fn step(&self, batch: Batch) -> ClassificationOutput {
         let (loss, outputs) = self.procedure.objective.on_batch(&self.network, &batch);
-        scored(loss, batch.rows.len(), batch.targets, || outputs.unwrap_or_else(|| self.network.forward(batch.inputs)))
+        scored(loss, batch.inputs.dims()[0], batch.targets, || {
+            outputs.unwrap_or_else(|| self.network.forward(batch.inputs))
+        })
     }
 }
 
@@ -174,7 +176,7 @@ fn scored(
 ) -> ClassificationOutput {
     match targets {
         BatchTargets::Classes(classes) => ClassificationOutput::new(weighted(loss, rows), outputs(), classes),
-        BatchTargets::Values(_) => unscored(loss, rows),
+        BatchTargets::Values(_) | BatchTargets::Bags { .. } => unscored(loss, rows),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Reproductions of objectives for labelled data.
 
+mod aggregate_responses;
 mod comp_sum;
 mod ens_loss;
 mod ldr;
@@ -7,6 +8,7 @@ mod seeds;
 mod small_sets;
 mod z_loss;
 
+pub use aggregate_responses::AggregateResponsesRecipe;
 pub use comp_sum::CompSumRecipe;
 pub use ens_loss::EnsLossRecipe;
 pub use ldr::LdrRecipe;

@@ -6,6 +6,7 @@
 //! cargo run --release -p kiln --example peer -- loss/z_loss --values
 //! ```
 
+mod aggregate_responses;
 mod comp_sum;
 mod csv;
 mod diffgrad;
@@ -31,6 +32,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> Outcome<()> {
     let flags = Flags::from_command_line()?;
     let benches = [
+        aggregate_responses::bench(),
         comp_sum::bench(),
         csv::bench(),
         diffgrad::bench(),

@@ -125,6 +125,7 @@ fn binary(
         validation: judged(&splits.validation)?,
         test: judged(&splits.test)?,
         preprocessing: splits.preprocessing.clone(),
+        bags: None,
         notes: Vec::new(),
     })
 }

@@ -7,6 +7,7 @@
 //! ```
 
 mod comp_sum;
+mod convnets;
 mod csv;
 mod diffgrad;
 mod digits_mlp;
@@ -31,6 +32,7 @@ fn main() -> Outcome<()> {
     let flags = Flags::from_command_line()?;
     let benches = [
         comp_sum::bench(),
+        convnets::bench(),
         csv::bench(),
         diffgrad::bench(),
         digits_mlp::bench(),

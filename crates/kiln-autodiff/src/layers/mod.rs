@@ -93,7 +93,18 @@ pub trait Numbers: Arithmetic {
         residual: Option<Self::T<4>>,
         function: Option<Function>,
     ) -> Self::T<4> {
-        let normalised = self.batch_norm(norm, self.conv2d(layer, x));
+        self.normalised(norm, self.conv2d(layer, x), residual, function)
+    }
+
+    /// `f(batch_norm(x) + residual)`, without a function or a residual without that step.
+    fn normalised<const D: usize>(
+        &self,
+        norm: &BatchNorm,
+        x: Self::T<D>,
+        residual: Option<Self::T<D>>,
+        function: Option<Function>,
+    ) -> Self::T<D> {
+        let normalised = self.batch_norm(norm, x);
         let moved = match residual {
             Some(residual) => self.add(normalised, residual),
             None => normalised,

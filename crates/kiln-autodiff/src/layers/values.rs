@@ -7,7 +7,7 @@ use burn::tensor::ops::{AttentionModuleOptions, AvgPoolOptions, MaxPoolOptions};
 use burn::tensor::{Int, Tensor, activation, module};
 
 use super::{Numbers, affine, dropout, kernels, normalised};
-use crate::{Function, Values};
+use crate::{Arithmetic, Function, Values};
 
 impl Numbers for Values {
     fn conv1d(&self, layer: &Conv1d, x: Tensor<3>) -> Tensor<3> {
@@ -61,8 +61,18 @@ impl Numbers for Values {
         normalised::conv2d(layer, norm, x, residual, function)
     }
 
+    fn normalised<const D: usize>(
+        &self,
+        norm: &BatchNorm,
+        x: Tensor<D>,
+        residual: Option<Tensor<D>>,
+        function: Option<Function>,
+    ) -> Tensor<D> {
+        normalised::batch_norm(norm, x, residual, function)
+    }
+
     fn batch_norm<const D: usize>(&self, layer: &BatchNorm, x: Tensor<D>) -> Tensor<D> {
-        normalised::batch_norm(layer, x, None, None)
+        self.normalised(layer, x, None, None)
     }
 
     fn layer_norm<const D: usize>(&self, layer: &LayerNorm, x: Tensor<D>) -> Tensor<D> {

@@ -5,15 +5,14 @@ use std::time::Duration;
 use burn::module::{Module, RunningState};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{BatchNorm, Linear, LinearConfig, PaddingConfig2d};
-use burn::optim::momentum::MomentumConfig;
-use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
+use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::ops::MaxPoolOptions;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use kiln::autodiff::{Function, Numbers, Values};
 use kiln::data::split::permutation;
 use kiln::loss::{ClassificationLoss, CrossEntropyLossConfig};
 use kiln::nn::{ResNet, ResNetConfig};
-use kiln::optim::AdamConfig;
+use kiln::optim::{AdamConfig, SgdConfig, step};
 use serde_json::{Value, json};
 
 use crate::measure::{Bench, Outcome, clock, noise};
@@ -26,7 +25,8 @@ pub fn bench() -> Bench {
     Bench::new("train/convnets", values)
         .case("resnet20", 1, || {
             let network = ResNetConfig::new(20, [3, 32, 32], 10).init_seeded(1, &Device::flex().autodiff())?;
-            Ok(training(network, |network, images| network.forward(images), sgd(), 0.05, 128, [3, 32, 32]))
+            let sgd = SgdConfig::new().init()?;
+            Ok(training(network, |network, images| network.forward(images), sgd, 0.05, 128, [3, 32, 32]))
         })
         .case("convnet", 1, || {
             let network = Convnet::new(&Device::flex().autodiff());
@@ -97,18 +97,13 @@ fn training<M: Module>(
                 let targets = Tensor::<1, Int>::from_data(classes.as_slice(), &device);
                 let value = loss.forward(forward(&trained, images), targets);
                 let gradients = GradientsParams::from_grads(value.backward(), &trained);
-                trained = optimizer.step(learning_rate, trained, gradients);
+                trained = step(&mut optimizer, learning_rate, trained, gradients);
             }
             trained_on = Some(trained);
         });
         network = trained_on;
         Ok(duration)
     }
-}
-
-fn sgd() -> ModuleOptimizer {
-    let momentum = MomentumConfig { momentum: 0.9, dampening: 0.0, nesterov: false };
-    SgdConfig::new().with_momentum(Some(momentum)).init()
 }
 
 fn values() -> Outcome<Value> {
@@ -123,9 +118,9 @@ fn values() -> Outcome<Value> {
         layer.bias = Some(weights.parameter([layer.weight.dims()[0]]));
     }
     [&mut small.hidden, &mut small.last].into_iter().for_each(|layer| weights.linear(layer));
-    let adam = AdamConfig::new().init()?;
+    let (sgd, adam) = (SgdConfig::new().init()?, AdamConfig::new().init()?);
     Ok(json!({
-        "resnet8": { "losses": loss_curve(resnet, ResNet::forward, [8, 3, 16, 16], 3, sgd(), 0.05)? },
+        "resnet8": { "losses": loss_curve(resnet, ResNet::forward, [8, 3, 16, 16], 3, sgd, 0.05)? },
         "convnet": { "losses": loss_curve(small, Convnet::forward, [8, 1, 28, 28], 3, adam, 1e-3)? },
     }))
 }

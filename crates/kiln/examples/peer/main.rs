@@ -15,6 +15,7 @@ mod ens_loss;
 mod hvp;
 mod laplacian;
 mod ldr;
+mod maps;
 mod measure;
 mod mnist_convnet;
 mod networks;
@@ -40,6 +41,7 @@ fn main() -> Outcome<()> {
         hvp::bench(),
         laplacian::bench(),
         ldr::bench(),
+        maps::bench(),
         mnist_convnet::bench(),
         ntk::bench(),
         sharpness::bench(),

@@ -186,9 +186,11 @@ def diffgrad():
             yield Comparison(
                 f"diffGrad, {shape} / torch Adam {kind}", ours, Script("optim/diffgrad.py", f"adam-{kind}-{tensors}")
             )
+        yield Comparison(f"SGD, {shape} / torch SGD fused", Example("optim/diffgrad", f"sgd-{tensors}"),
+                         Script("optim/diffgrad.py", f"sgd-fused-{tensors}"), 1.0)  # fmt: skip
         adam = Example("optim/diffgrad", f"adam-{tensors}")
         yield Comparison(f"Adam, {shape} / Burn Adam", adam, Example("optim/diffgrad", f"burn-adam-{tensors}"))
-        yield Comparison(f"Adam, {shape} / torch Adam fused", adam, Script("optim/diffgrad.py", f"adam-fused-{tensors}"))
+        yield Comparison(f"Adam, {shape} / torch Adam fused", adam, Script("optim/diffgrad.py", f"adam-fused-{tensors}"), 0.8)
 
 
 def csv_reading():
@@ -220,6 +222,23 @@ def training():
             )  # fmt: skip
 
 
+def convnets():
+    yield Comparison("ResNet-20 training / torch", Example("train/convnets", "resnet20"), Script("train/convnets.py", "resnet20"), 1.0)
+    for adam in ("adam", "adam-fused"):
+        ours, peer = Example("train/convnets", "convnet"), Script("train/convnets.py", f"convnet-{adam}")
+        yield Comparison(f"convnet training / torch {adam}", ours, peer, 1.0)
+
+
+def maps():
+    convolutions = ("1x28-32", "32x14-64", "3x32-16", "16x32-16", "16x32-32-stride-2", "32x16-32", "64x8-64", "64x14-128-pointwise")
+    others = ("batch-norm-relu-16x32", "batch-norm-relu-64x8", "max-pool-32x28", "max-pool-64x56-3-stride-2", "avg-pool-32x28", "mean-64x8")
+    layers = [(f"conv-{name}", 1.0) for name in convolutions] + [(name, 0.8) for name in others]
+    for name, bound in layers:
+        for what in ("forward", "step"):
+            case = f"{name}-{what}"
+            yield Comparison(f"{case} / torch", Example("nn/maps", case), Script("nn/maps.py", case), bound)
+
+
 def autodiff():
     for way in ("forward-over-reverse", "reverse-over-reverse", "autograd"):
         yield Comparison(f"Hessian product of an MLP / torch {way}", Example("autodiff/hvp", "mlp-256"),
@@ -242,7 +261,7 @@ CSV = Path(tempfile.gettempdir()) / "kiln-peer-1000000x20.csv"
 
 COMPARISONS = [
     *comp_sum(), *z_loss(), *ldr(), *ens_loss(), *perceptual_similarity(), *aggregate_responses(), *diffgrad(), *csv_reading(),
-    *training(), *autodiff(),
+    *training(), *convnets(), *maps(), *autodiff(),
 ]  # fmt: skip
 
 #: Scripts whose `--values` ours are held against, with the largest relative difference.
@@ -258,6 +277,8 @@ VALUES = {
     "optim/diffgrad": 1e-6,
     "train/digits_mlp": 1e-6,
     "train/mnist_convnet": 1e-6,
+    "train/convnets": 1e-6,
+    "nn/maps": 1e-9,
     "data/csv_read": 1e-5,
     "autodiff/hvp": 1e-9,
     "autodiff/laplacian": 1e-9,

@@ -77,6 +77,7 @@ OPTIMIZERS = {
     "diffgrad-loop": DiffGrad,
     "adam-loop": lambda parameters: torch.optim.Adam(parameters, foreach=False),
     "adam-foreach": lambda parameters: torch.optim.Adam(parameters, foreach=True),
+    "sgd-fused": lambda parameters: torch.optim.SGD(parameters, lr=1e-3, momentum=0.9, fused=True),
     "adam-fused": lambda parameters: torch.optim.Adam(parameters, fused=True),
 }
 for name, build in OPTIMIZERS.items():

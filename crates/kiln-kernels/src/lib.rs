@@ -9,6 +9,9 @@
 //!
 //! - [`linear`]: `x W + b` and its gradients.
 //! - [`conv2d`]: convolutions of images and their gradients.
+//! - [`batch_norm`]: normalisation of maps, with an addition and a rectification, and its gradients.
+//! - [`pool`]: largest and mean values of windows of images, and their gradients.
+//! - [`rectify`]: the rectified linear unit.
 //! - [`activation`]: the hyperbolic tangent and the logistic function.
 //! - [`vector`]: exponentials and logarithms for loops over many numbers, compiled for the vectors at hand.
 //! - [`matrix`]: products of matrices in plain slices.
@@ -18,11 +21,14 @@
 //! The functions here know no graph: `kiln-autodiff` makes one node of a kernel and its gradients.
 
 pub mod activation;
+pub mod batch_norm;
 pub mod conv2d;
 mod flex;
 pub mod linear;
 pub mod matrix;
+pub mod pool;
 mod real;
+pub mod rectify;
 mod threads;
 pub mod vector;
 

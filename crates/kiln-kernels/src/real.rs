@@ -1,7 +1,7 @@
 //! The number types that kernels are written for.
 
 use std::iter::Sum;
-use std::ops::{AddAssign, Mul};
+use std::ops::{Add, AddAssign, Mul, Sub};
 
 use burn::tensor::{DType, Element};
 use bytemuck::Pod;
@@ -14,7 +14,19 @@ mod sealed {
 
 /// `f32` or `f64`: a type of real numbers that is in memory as Burn's tensors hold it.
 pub trait Real:
-    sealed::Sealed + Element + Pod + AddAssign + Mul<Output = Self> + Sum + Default + PartialOrd + Send + Sync + 'static
+    sealed::Sealed
+    + Element
+    + Pod
+    + Add<Output = Self>
+    + AddAssign
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + Sum
+    + Default
+    + PartialOrd
+    + Send
+    + Sync
+    + 'static
 {
     /// The same type as Burn names it.
     const DTYPE: DType;

@@ -115,8 +115,7 @@ impl ConvNet {
     pub fn features_in<N: Numbers>(&self, numbers: &N, images: N::T<4>) -> N::T<2> {
         let mut maps = images;
         for (conv, norm) in self.convs.iter().zip(&self.norms) {
-            let normalised = numbers.batch_norm(norm, numbers.conv2d(conv, maps));
-            maps = self.activation.forward_in(numbers, normalised);
+            maps = numbers.normalised_conv2d(conv, norm, maps, None, Some(self.activation.function()));
             maps = numbers.max_pool2d(maps, MaxPoolOptions::new([2, 2]));
         }
         numbers.dropout(&self.dropout, mean_of_pixels(numbers, maps))
@@ -158,6 +157,5 @@ impl ConvNet {
 
 /// Each map's mean, `[batch_size, channels]`.
 pub(crate) fn mean_of_pixels<N: Numbers>(numbers: &N, maps: N::T<4>) -> N::T<2> {
-    let pixels = numbers.flatten::<4, 3>(maps, 2, 3);
-    numbers.squeeze_dim(numbers.mean_dim(pixels, 2), 2)
+    numbers.flatten(numbers.adaptive_avg_pool2d(maps, [1, 1]), 1, 3)
 }

@@ -143,7 +143,7 @@ impl LeNet {
     pub fn features_in<N: Numbers>(&self, numbers: &N, images: N::T<4>) -> N::T<2> {
         let mut maps = images;
         for conv in [&self.conv1, &self.conv2] {
-            let activated = self.activation.forward_in(numbers, numbers.conv2d(conv, maps));
+            let activated = numbers.activated_conv2d(conv, maps, self.activation.function());
             maps = numbers.max_pool2d(activated, MaxPoolOptions::new([2, 2]));
         }
         [&self.fc1, &self.fc2].into_iter().fold(numbers.flatten(maps, 1, 3), |hidden, layer| {

@@ -240,8 +240,8 @@ impl ResNet {
 
     /// [`ResNet::feature_maps`] over any kind of number.
     pub fn feature_maps_in<N: Numbers>(&self, numbers: &N, images: N::T<4>) -> N::T<4> {
-        let normalised = numbers.batch_norm(&self.bn1, numbers.conv2d(&self.conv1, images));
-        let mut maps = self.activation.forward_in(numbers, normalised);
+        let function = Some(self.activation.function());
+        let mut maps = numbers.normalised_conv2d(&self.conv1, &self.bn1, images, None, function);
         if self.stem == Stem::Large {
             let pooling = MaxPoolOptions::new([3, 3]).with_stride([2, 2]).with_padding([1, 1]);
             maps = numbers.max_pool2d(maps, pooling);
@@ -321,15 +321,15 @@ impl BasicBlock {
 
     /// [`BasicBlock::forward`] over any kind of number.
     pub fn forward_in<N: Numbers>(&self, numbers: &N, maps: N::T<4>) -> N::T<4> {
-        let hidden = numbers.batch_norm(&self.bn1, numbers.conv2d(&self.conv1, maps.clone()));
-        let hidden = self.activation.forward_in(numbers, hidden);
-        let hidden = numbers.batch_norm(&self.bn2, numbers.conv2d(&self.conv2, hidden));
-        self.activation.forward_in(numbers, numbers.add(hidden, self.shortcut_in(numbers, maps)))
+        let function = Some(self.activation.function());
+        let hidden = numbers.normalised_conv2d(&self.conv1, &self.bn1, maps.clone(), None, function);
+        let shortcut = self.shortcut_in(numbers, maps);
+        numbers.normalised_conv2d(&self.conv2, &self.bn2, hidden, Some(shortcut), function)
     }
 
     fn shortcut_in<N: Numbers>(&self, numbers: &N, maps: N::T<4>) -> N::T<4> {
         if let Some((convolution, norm)) = &self.downsample {
-            return numbers.batch_norm(norm, numbers.conv2d(convolution, maps));
+            return numbers.normalised_conv2d(convolution, norm, maps, None, None);
         }
         let maps = if self.stride == 2 { numbers.slice(maps, s![.., .., ..;2, ..;2]) } else { maps };
         if self.padded_channels == 0 {

@@ -1,11 +1,12 @@
 use burn::grad_clipping::GradientClippingConfig;
 use burn::optim::decay::WeightDecayConfig;
-use burn::optim::momentum::MomentumConfig;
-use burn::optim::{AdaGradConfig, ModuleOptimizer, RmsPropConfig, SgdConfig};
+use burn::optim::{AdaGradConfig, ModuleOptimizer, RmsPropConfig};
 use serde::{Deserialize, Serialize};
 
-use crate::hyperparameter::{fraction_below_one, non_negative, positive, single_precision_fraction};
-use crate::{AdaDeltaConfig, AdamConfig, DiffGradConfig, DiffGradFriction, EpsPlacement, OptimError, OptimizerKind};
+use crate::hyperparameter::{non_negative, positive, single_precision_fraction};
+use crate::{
+    AdaDeltaConfig, AdamConfig, DiffGradConfig, DiffGradFriction, EpsPlacement, OptimError, OptimizerKind, SgdConfig,
+};
 
 /// An optimizer of the comparison set with its hyperparameters, as a user names them: `adam:beta_1=0.95`.
 ///
@@ -178,12 +179,12 @@ impl OptimizerSettings {
         let epsilon = |default: f64| non_negative("epsilon", self.epsilon.unwrap_or(default));
         Ok(match self.kind {
             OptimizerKind::Sgdm => {
-                let momentum = fraction_below_one("momentum", self.momentum.unwrap_or(0.9))?;
+                let momentum = self.momentum.unwrap_or(SgdConfig::new().momentum);
                 SgdConfig::new()
-                    .with_momentum(Some(MomentumConfig::new().with_momentum(momentum).with_dampening(0.0)))
+                    .with_momentum(momentum)
                     .with_weight_decay(weight_decay)
-                    .with_gradient_clipping(clipping)
-                    .init()
+                    .with_grad_clipping(clipping)
+                    .init()?
             }
             OptimizerKind::AdaGrad => AdaGradConfig::new()
                 .with_epsilon(epsilon(1e-10)? as f32)

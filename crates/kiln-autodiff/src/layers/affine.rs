@@ -2,7 +2,7 @@
 
 use burn::nn::conv::{Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d};
 use burn::nn::{PaddingConfig1d, PaddingConfig2d};
-use burn::tensor::module;
+use burn::tensor::{Tensor, module};
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
 
 use super::{Numbers, kernels};
@@ -20,12 +20,22 @@ pub(super) fn conv1d<N: Numbers>(numbers: &N, layer: &Conv1d, x: N::T<3>) -> N::
 }
 
 pub(super) fn conv2d<N: Numbers>(numbers: &N, layer: &Conv2d, x: N::T<4>) -> N::T<4> {
+    conv2d_by(numbers, layer, x, kernels::conv2d)
+}
+
+/// The convolution by a function of input, weight, bias and options.
+pub(super) fn conv2d_by<N: Numbers>(
+    numbers: &N,
+    layer: &Conv2d,
+    x: N::T<4>,
+    convolve: impl Fn(Tensor<4>, Tensor<4>, Option<Tensor<1>>, ConvOptions<2>) -> Tensor<4>,
+) -> N::T<4> {
     let [_, _, height, width] = numbers.dims(&x);
     let padding = padding_of_conv2d(layer, height, width);
     let options = ConvOptions::new_with_padding(layer.stride, padding, layer.dilation, layer.groups);
     let bias = layer.bias.as_ref().map(|bias| numbers.parameter(bias));
     let weight = numbers.parameter(&layer.weight);
-    numbers.affine(x, weight, bias, CHANNELS, |x, weight, bias| kernels::conv2d(x, weight, bias, options.clone()))
+    numbers.affine(x, weight, bias, CHANNELS, |x, weight, bias| convolve(x, weight, bias, options.clone()))
 }
 
 /// Zeros before and after the sequence.

@@ -6,6 +6,7 @@ mod dropout;
 pub(crate) mod kernels;
 pub mod loss;
 mod normalisation;
+mod normalised;
 mod pooling;
 mod softmax;
 mod standardised;
@@ -74,6 +75,44 @@ pub trait Numbers: Arithmetic {
     /// Burn's convolution of images.
     fn conv2d(&self, layer: &Conv2d, x: Self::T<4>) -> Self::T<4> {
         affine::conv2d(self, layer, x)
+    }
+
+    /// `f(conv2d(x))`: one operation where `f` is `max(0, .)` and the numbers are plain values.
+    fn activated_conv2d(&self, layer: &Conv2d, x: Self::T<4>, function: Function) -> Self::T<4> {
+        self.apply(&function, self.conv2d(layer, x))
+    }
+
+    /// `f(batch_norm(conv2d(x)) + residual)`, what residual networks are made of; without a function or a residual, without
+    /// that step. Plain values take fewer passes over the maps for it, and where the running statistics hold and nothing is
+    /// differentiated the normalisation becomes part of the convolution's weights.
+    fn normalised_conv2d(
+        &self,
+        layer: &Conv2d,
+        norm: &BatchNorm,
+        x: Self::T<4>,
+        residual: Option<Self::T<4>>,
+        function: Option<Function>,
+    ) -> Self::T<4> {
+        self.normalised(norm, self.conv2d(layer, x), residual, function)
+    }
+
+    /// `f(batch_norm(x) + residual)`, without a function or a residual without that step.
+    fn normalised<const D: usize>(
+        &self,
+        norm: &BatchNorm,
+        x: Self::T<D>,
+        residual: Option<Self::T<D>>,
+        function: Option<Function>,
+    ) -> Self::T<D> {
+        let normalised = self.batch_norm(norm, x);
+        let moved = match residual {
+            Some(residual) => self.add(normalised, residual),
+            None => normalised,
+        };
+        match function {
+            Some(function) => self.apply(&function, moved),
+            None => moved,
+        }
     }
 
     /// Burn's transposed convolution of sequences.

@@ -1,13 +1,13 @@
 //! Layers of plain values: Burn's own forward passes, but for those that have kernels of ours.
 
-use burn::nn::conv::{Conv1d, ConvTranspose1d, ConvTranspose2d};
+use burn::nn::conv::{Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d};
 use burn::nn::norm::Normalization;
 use burn::nn::{BatchNorm, Dropout, Embedding, GroupNorm, InstanceNorm, LayerNorm, RmsNorm};
-use burn::tensor::ops::{AttentionModuleOptions, MaxPoolOptions};
+use burn::tensor::ops::{AttentionModuleOptions, AvgPoolOptions, MaxPoolOptions};
 use burn::tensor::{Int, Tensor, activation, module};
 
-use super::{Numbers, dropout};
-use crate::Values;
+use super::{Numbers, affine, dropout, kernels, normalised};
+use crate::{Arithmetic, Function, Values};
 
 impl Numbers for Values {
     fn conv1d(&self, layer: &Conv1d, x: Tensor<3>) -> Tensor<3> {
@@ -27,11 +27,52 @@ impl Numbers for Values {
     }
 
     fn max_pool2d(&self, x: Tensor<4>, options: MaxPoolOptions<2>) -> Tensor<4> {
-        module::max_pool2d(x, options)
+        kernels::max_pool2d(x, options)
+    }
+
+    fn avg_pool2d(&self, x: Tensor<4>, options: AvgPoolOptions<2>) -> Tensor<4> {
+        kernels::avg_pool2d(x, options)
+    }
+
+    fn adaptive_avg_pool2d(&self, x: Tensor<4>, size: [usize; 2]) -> Tensor<4> {
+        let [_, _, height, width] = x.dims();
+        match size {
+            // One window over all pixels.
+            [1, 1] if height * width > 0 => kernels::avg_pool2d(x, AvgPoolOptions::new([height, width])),
+            _ => module::adaptive_avg_pool2d(x, size),
+        }
+    }
+
+    fn activated_conv2d(&self, layer: &Conv2d, x: Tensor<4>, function: Function) -> Tensor<4> {
+        match function {
+            Function::Relu => affine::conv2d_by(self, layer, x, kernels::rectified_conv2d),
+            _ => self.apply(&function, self.conv2d(layer, x)),
+        }
+    }
+
+    fn normalised_conv2d(
+        &self,
+        layer: &Conv2d,
+        norm: &BatchNorm,
+        x: Tensor<4>,
+        residual: Option<Tensor<4>>,
+        function: Option<Function>,
+    ) -> Tensor<4> {
+        normalised::conv2d(layer, norm, x, residual, function)
+    }
+
+    fn normalised<const D: usize>(
+        &self,
+        norm: &BatchNorm,
+        x: Tensor<D>,
+        residual: Option<Tensor<D>>,
+        function: Option<Function>,
+    ) -> Tensor<D> {
+        normalised::batch_norm(norm, x, residual, function)
     }
 
     fn batch_norm<const D: usize>(&self, layer: &BatchNorm, x: Tensor<D>) -> Tensor<D> {
-        layer.forward(x)
+        self.normalised(layer, x, None, None)
     }
 
     fn layer_norm<const D: usize>(&self, layer: &LayerNorm, x: Tensor<D>) -> Tensor<D> {
@@ -51,7 +92,10 @@ impl Numbers for Values {
     }
 
     fn normalisation<const D: usize>(&self, layer: &Normalization, x: Tensor<D>) -> Tensor<D> {
-        layer.forward(x)
+        match layer {
+            Normalization::Batch(norm) => self.batch_norm(norm, x),
+            other => other.forward(x),
+        }
     }
 
     fn dropout<const D: usize>(&self, layer: &Dropout, x: Tensor<D>) -> Tensor<D> {

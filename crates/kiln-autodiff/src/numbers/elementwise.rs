@@ -154,7 +154,7 @@ pub enum Function {
 impl Elementwise for Function {
     fn value<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         match *self {
-            Self::Relu => activation::relu(x),
+            Self::Relu => kernels::relu(x),
             Self::LeakyRelu(slope) => activation::leaky_relu(x, slope),
             Self::Elu(alpha) => activation::elu(x, alpha),
             Self::Selu => activation::selu(x),

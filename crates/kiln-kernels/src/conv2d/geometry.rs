@@ -6,27 +6,35 @@ use burn::tensor::ops::ConvOptions;
 
 /// One axis of the images: output `o` sees inputs `o * stride + tap * dilation - before`, zero outside of `0..size`.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Axis {
-    pub(super) size: usize,
-    pub(super) taps: usize,
-    pub(super) stride: usize,
-    pub(super) dilation: usize,
-    pub(super) before: usize,
-    pub(super) outputs: usize,
+pub(crate) struct Axis {
+    pub(crate) size: usize,
+    pub(crate) taps: usize,
+    pub(crate) stride: usize,
+    pub(crate) dilation: usize,
+    pub(crate) before: usize,
+    pub(crate) outputs: usize,
 }
 
 impl Axis {
-    fn new(size: usize, taps: usize, stride: usize, dilation: usize, (before, after): (usize, usize)) -> Self {
+    /// # Panics
+    /// Where the taps reach over more than the padded image.
+    pub(crate) fn new(
+        size: usize,
+        taps: usize,
+        stride: usize,
+        dilation: usize,
+        (before, after): (usize, usize),
+    ) -> Self {
         let (padded, reach) = (size + before + after, taps.saturating_sub(1) * dilation + 1);
         assert!(
             taps > 0 && padded >= reach,
-            "conv2d: a kernel that reaches over {reach} pixels does not fit {padded} (padding included)"
+            "a kernel that reaches over {reach} pixels does not fit {padded} (padding included)"
         );
         Self { size, taps, stride, dilation, before, outputs: (padded - reach) / stride + 1 }
     }
 
     /// The outputs for which this tap meets a pixel of the image.
-    pub(super) fn inside(&self, tap: usize) -> Range<usize> {
+    pub(crate) fn inside(&self, tap: usize) -> Range<usize> {
         let shift = tap * self.dilation;
         let start = self.before.saturating_sub(shift).div_ceil(self.stride);
         let end = (self.size + self.before).saturating_sub(shift).div_ceil(self.stride).min(self.outputs);
@@ -34,7 +42,7 @@ impl Axis {
     }
 
     /// The pixel that the tap meets at an output [`Axis::inside`].
-    pub(super) fn pixel(&self, output: usize, tap: usize) -> usize {
+    pub(crate) fn pixel(&self, output: usize, tap: usize) -> usize {
         output * self.stride + tap * self.dilation - self.before
     }
 }

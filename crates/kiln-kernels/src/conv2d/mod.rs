@@ -2,7 +2,8 @@
 
 mod dense;
 mod depthwise;
-mod geometry;
+mod direct;
+pub(crate) mod geometry;
 mod unfold;
 
 use burn::tensor::ops::ConvOptions;
@@ -28,9 +29,10 @@ pub fn applies(x: &Tensor<4>, weight: &Tensor<4>, bias: Option<&Tensor<1>>) -> b
 /// ```text
 /// y[n, o, p] = b[o] + sum_{c, t} W[o, c, t] x[n, c, p stride + t dilation - padding]
 /// ```
-/// By the kernel for tensors outside the graph to which it [`applies`], else by Burn's [`module::conv2d`]. The kernel
-/// unfolds the images tile by tile, so that a tile is multiplied while it is in the processor's cache; convolutions of
-/// single pixels and depthwise ones are not unfolded at all.
+/// By the kernel for tensors outside the graph to which it [`applies`], else by Burn's [`module::conv2d`]. In `f32` a padded
+/// copy of an image stays in the processor's cache, in which every tap is a shift, and the sums stay in registers. Maps too
+/// small for that, and `f64`, are unfolded tile by tile for products of matrices; depthwise convolutions are sums of shifted
+/// images.
 ///
 /// # Shapes
 /// - `x`: `[batch_size, channels_in, height, width]`
@@ -58,8 +60,27 @@ pub fn forward(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, options
         return module::conv2d(x, weight, bias, options.clone());
     }
     match x.dtype() {
-        DType::F64 => forward_in::<f64>(x, weight, bias, options),
-        _ => forward_in::<f32>(x, weight, bias, options),
+        DType::F64 => forward_in::<f64>(x, weight, bias, options, false),
+        _ => forward_in::<f32>(x, weight, bias, options, false),
+    }
+}
+
+/// `max(0, y)` of the output `y` of [`forward`], which is written once.
+///
+/// # Shapes
+/// Those of [`forward`].
+///
+/// # Panics
+/// Where the shapes do not fit, where the kernel does not apply, and for tensors in a graph.
+pub fn forward_rectified(
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    bias: Option<Tensor<1>>,
+    options: &ConvOptions<2>,
+) -> Tensor<4> {
+    match x.dtype() {
+        DType::F64 => forward_in::<f64>(x, weight, bias, options, true),
+        _ => forward_in::<f32>(x, weight, bias, options, true),
     }
 }
 
@@ -68,6 +89,7 @@ fn forward_in<E: Real>(
     weight: Tensor<4>,
     bias: Option<Tensor<1>>,
     options: &ConvOptions<2>,
+    rectified: bool,
 ) -> Tensor<4> {
     let geometry = Geometry::new(x.dims(), weight.dims(), options);
     let dims = geometry.output_dims();
@@ -75,8 +97,42 @@ fn forward_in<E: Real>(
         assert_eq!(bias.dims(), [dims[1]], "conv2d: the bias does not fit {} output channels", dims[1]);
     }
     let (x, weight, bias) = (FlexSlice::<E>::new(x), FlexSlice::<E>::new(weight), bias.map(FlexSlice::<E>::new));
-    let output = if geometry.is_depthwise() { depthwise::output } else { dense::output };
-    tensor_of(output(&geometry, x.values(), weight.values(), bias.as_ref().map(FlexSlice::values)), dims)
+    let (x, weight, bias) = (x.values(), weight.values(), bias.as_ref().map(FlexSlice::values));
+    let mut output = match Way::of::<E>(&geometry) {
+        Way::Direct => {
+            let bias = bias.map(bytemuck::cast_slice);
+            let [x, weight] = [x, weight].map(bytemuck::cast_slice);
+            return tensor_of(direct::output(&geometry, x, weight, bias, rectified), dims);
+        }
+        Way::Depthwise => depthwise::output(&geometry, x, weight, bias),
+        Way::Unfolded => dense::output(&geometry, x, weight, bias),
+    };
+    if rectified {
+        output.iter_mut().filter(|value| **value < E::default()).for_each(|value| *value = E::default());
+    }
+    tensor_of(output, dims)
+}
+
+/// How a convolution is computed.
+enum Way {
+    /// One channel at a time.
+    Depthwise,
+    /// By shifts of padded copies, in `f32`.
+    Direct,
+    /// By a product of matrices.
+    Unfolded,
+}
+
+impl Way {
+    fn of<E: Real>(geometry: &Geometry) -> Self {
+        if geometry.is_depthwise() {
+            Self::Depthwise
+        } else if E::DTYPE == DType::F32 && direct::suits(geometry) {
+            Self::Direct
+        } else {
+            Self::Unfolded
+        }
+    }
 }
 
 /// The gradients of [`forward`], of an `upstream` gradient of its output. Only those that are `wanted` (by input, weight,
@@ -122,23 +178,38 @@ fn backward_in<E: Real>(
         if has_no_weights {
             return Tensor::zeros(x_dims, (&Device::flex(), E::DTYPE));
         }
-        if geometry.is_depthwise() {
-            let weight = FlexSlice::<E>::new(weight);
-            return tensor_of(depthwise::input_gradient(&geometry, weight.values(), g.values()), x_dims);
+        match Way::of::<E>(&geometry) {
+            Way::Direct => {
+                let weight = FlexSlice::<E>::new(weight);
+                let [weight, g] = [weight.values(), g.values()].map(bytemuck::cast_slice);
+                tensor_of(direct::input_gradient(&geometry, weight, g), x_dims)
+            }
+            Way::Depthwise => {
+                let weight = FlexSlice::<E>::new(weight);
+                tensor_of(depthwise::input_gradient(&geometry, weight.values(), g.values()), x_dims)
+            }
+            Way::Unfolded => {
+                let [groups, weights, outputs] = by_weight;
+                let weight = FlexSlice::<E>::new(weight.reshape([groups, outputs, weights]).swap_dims(1, 2));
+                tensor_of(dense::input_gradient(&geometry, weight.values(), g.values()), x_dims)
+            }
         }
-        let [groups, weights, outputs] = by_weight;
-        let weight = FlexSlice::<E>::new(weight.reshape([groups, outputs, weights]).swap_dims(1, 2));
-        tensor_of(dense::input_gradient(&geometry, weight.values(), g.values()), x_dims)
     };
     let weight_gradient = || {
         if has_no_weights {
             return Tensor::zeros(weight_dims, (&Device::flex(), E::DTYPE));
         }
         let x = FlexSlice::<E>::new(x);
-        if geometry.is_depthwise() {
-            return tensor_of(depthwise::weight_gradient(&geometry, x.values(), g.values()), weight_dims);
-        }
-        let gradient = tensor_of::<E, 3>(dense::weight_gradient(&geometry, x.values(), g.values()), by_weight);
+        let gradient: Tensor<3> = match Way::of::<E>(&geometry) {
+            Way::Depthwise => {
+                return tensor_of(depthwise::weight_gradient(&geometry, x.values(), g.values()), weight_dims);
+            }
+            Way::Direct => {
+                let [x, g] = [x.values(), g.values()].map(bytemuck::cast_slice);
+                tensor_of(direct::weight_gradient(&geometry, x, g), by_weight)
+            }
+            Way::Unfolded => tensor_of(dense::weight_gradient(&geometry, x.values(), g.values()), by_weight),
+        };
         gradient.swap_dims(1, 2).reshape(weight_dims)
     };
     (

@@ -27,7 +27,7 @@ pub trait TrainingRule: Debug + Send + Sync {
         rate: ModuleLearningRate,
         gradients: GradientsParams,
     ) -> Network {
-        optimizer.step(rate, network, gradients)
+        kiln_optim::step(optimizer, rate, network, gradients)
     }
 }
 

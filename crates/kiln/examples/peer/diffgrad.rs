@@ -22,10 +22,11 @@ pub fn bench() -> Bench {
     let mut bench = Bench::new("optim/diffgrad", values);
     for tensors in [1, 200] {
         bench = bench
-            .case(format!("diffgrad-{tensors}"), 1, move || Ok(step(DiffGradConfig::new().init()?, tensors)))
-            .case(format!("adam-{tensors}"), 1, move || Ok(step(kiln::optim::AdamConfig::new().init()?, tensors)))
+            .case(format!("diffgrad-{tensors}"), 1, move || Ok(step(DiffGradConfig::new().init()?, tensors, ours)))
+            .case(format!("adam-{tensors}"), 1, move || Ok(step(kiln::optim::AdamConfig::new().init()?, tensors, ours)))
+            .case(format!("sgd-{tensors}"), 1, move || Ok(step(kiln::optim::SgdConfig::new().init()?, tensors, ours)))
             .case(format!("burn-adam-{tensors}"), 1, move || {
-                Ok(step(AdamConfig::new().with_epsilon(1e-8).init(), tensors))
+                Ok(step(AdamConfig::new().with_epsilon(1e-8).init(), tensors, burns))
             });
     }
     bench
@@ -33,7 +34,11 @@ pub fn bench() -> Bench {
 
 /// One step of the optimizer. The gradients are new tensors every time, as a backward pass makes them, and making them is
 /// not timed.
-fn step(mut optimizer: ModuleOptimizer, tensors: usize) -> impl FnMut() -> Outcome<std::time::Duration> {
+fn step(
+    mut optimizer: ModuleOptimizer,
+    tensors: usize,
+    step: fn(&mut ModuleOptimizer, Parameters, GradientsParams) -> Parameters,
+) -> impl FnMut() -> Outcome<std::time::Duration> {
     let device = Device::flex();
     let normal =
         |deviation: f64| Tensor::<1>::random([PARAMETERS / tensors], Distribution::Normal(0.0, deviation), &device);
@@ -46,8 +51,16 @@ fn step(mut optimizer: ModuleOptimizer, tensors: usize) -> impl FnMut() -> Outco
         for (parameter, gradient) in before.tensors.iter().zip(&gradients) {
             fresh.register(parameter.id, gradient.clone() * 1.0001);
         }
-        Ok(clock(|| module = Some(optimizer.step(1e-3, before, fresh))))
+        Ok(clock(|| module = Some(step(&mut optimizer, before, fresh))))
     }
+}
+
+fn ours(optimizer: &mut ModuleOptimizer, module: Parameters, gradients: GradientsParams) -> Parameters {
+    kiln::optim::step(optimizer, 1e-3, module, gradients)
+}
+
+fn burns(optimizer: &mut ModuleOptimizer, module: Parameters, gradients: GradientsParams) -> Parameters {
+    optimizer.step(1e-3, module, gradients)
 }
 
 fn values() -> Outcome<Value> {

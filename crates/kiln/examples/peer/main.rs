@@ -8,6 +8,7 @@
 
 mod aggregate_responses;
 mod comp_sum;
+mod convnets;
 mod csv;
 mod diffgrad;
 mod digits_mlp;
@@ -15,6 +16,7 @@ mod ens_loss;
 mod hvp;
 mod laplacian;
 mod ldr;
+mod maps;
 mod measure;
 mod mnist_convnet;
 mod networks;
@@ -34,6 +36,7 @@ fn main() -> Outcome<()> {
     let benches = [
         aggregate_responses::bench(),
         comp_sum::bench(),
+        convnets::bench(),
         csv::bench(),
         diffgrad::bench(),
         digits_mlp::bench(),
@@ -41,6 +44,7 @@ fn main() -> Outcome<()> {
         hvp::bench(),
         laplacian::bench(),
         ldr::bench(),
+        maps::bench(),
         mnist_convnet::bench(),
         ntk::bench(),
         perceptual_similarity::bench(),

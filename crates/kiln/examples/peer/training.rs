@@ -9,7 +9,7 @@ use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use kiln::data::{ArrayDataset, DataDir, OpenOptions, Splits, open, split::permutation};
 use kiln::loss::{ClassificationLoss, CrossEntropyLossConfig};
 use kiln::nn::{Network, NetworkConfig};
-use kiln::optim::AdamConfig;
+use kiln::optim::{AdamConfig, step};
 
 use crate::measure::{Outcome, clock, wave};
 
@@ -44,7 +44,7 @@ fn train(mut network: Network, splits: &Splits, epochs: usize, device: &Device) 
             let (inputs, targets) = splits.train.batch(rows, device);
             let value = loss.forward(network.forward(inputs), targets);
             let gradients = GradientsParams::from_grads(value.backward(), &network);
-            network = optimizer.step(1e-3, network, gradients);
+            network = step(&mut optimizer, 1e-3, network, gradients);
         }
         accuracy(&network, &splits.validation)?;
     }

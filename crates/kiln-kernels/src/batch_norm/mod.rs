@@ -1,0 +1,320 @@
+//! Batch normalisation of maps, together with what often follows it: an addition and a rectification.
+
+mod channel;
+
+use std::mem::MaybeUninit;
+
+use burn::tensor::{DType, Tensor};
+
+use crate::flex::{element_type, tensor_of, written};
+use crate::threads::share;
+use crate::vector::vectorised;
+use crate::{FlexSlice, Real};
+use channel::{Affine, Finish, GradientSums, Moments, Propagate, Sums};
+
+/// Entries of a channel in one example that are worth the kernel.
+const FEWEST_PIXELS: usize = 8;
+
+/// What is done to the normalised maps.
+#[derive(Debug, Clone)]
+pub struct After<const D: usize> {
+    /// Added to them.
+    pub residual: Option<Tensor<D>>,
+    /// Whether what is negative then becomes zero.
+    pub rectified: bool,
+}
+
+/// Maps normalised with the statistics of their batch.
+pub struct Trained<const D: usize> {
+    /// The normalised maps, `[batch_size, channels, ..]`.
+    pub output: Tensor<D>,
+    /// Mean of each channel.
+    pub mean: Tensor<1>,
+    /// Mean squared distance from it.
+    pub variance: Tensor<1>,
+}
+
+/// Whether the kernels take these maps: some pixels a channel, all tensors of `f32`, or all of `f64`, on the Flex device.
+/// They may be in its graph; the functions here take what [`Tensor::inner`] gives.
+pub fn applies<const D: usize>(x: &Tensor<D>, parameters: [&Tensor<1>; 2], residual: Option<&Tensor<D>>) -> bool {
+    let dims = x.dims();
+    let element = element_type(x);
+    D > 2
+        && dims[0] * dims[1] > 0
+        && dims[2..].iter().product::<usize>() >= FEWEST_PIXELS
+        && element.is_some()
+        && parameters.iter().all(|parameter| element_type(*parameter) == element)
+        && residual.is_none_or(|residual| element_type(residual) == element && residual.dims() == dims)
+}
+
+/// Normalisation with the statistics of the batch:
+///
+/// ```text
+/// y = f((x - mean) gamma / sqrt(variance + epsilon) + beta + residual)
+/// ```
+/// with mean and variance (that of the batch itself, divided by its size) over examples and pixels, and `f` the identity or
+/// `max(0, .)`. Each channel is read from memory once.
+///
+/// # Shapes
+/// - `x`, residual and output: `[batch_size, channels, ..]`
+/// - `gamma`, `beta`: `[channels]`
+///
+/// # Panics
+/// Where [`applies`] is false, and for tensors in a graph.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use kiln_kernels::batch_norm::{After, train};
+///
+/// let device = Device::flex();
+/// let x = Tensor::<1>::from_floats([3.0, 5.0, 3.0, 5.0, 3.0, 5.0, 3.0, 5.0], &device).reshape([1, 1, 8]);
+/// let (gamma, beta) = (Tensor::ones([1], &device), Tensor::zeros([1], &device));
+/// let y = train(x, gamma, beta, 1e-12, After { residual: None, rectified: true });
+/// assert_eq!(y.mean.into_scalar::<f32>(), 4.0);
+/// assert_eq!(y.output.try_into_vec_as::<f32>().unwrap()[..2], [0.0, 1.0]);
+/// ```
+pub fn train<const D: usize>(
+    x: Tensor<D>,
+    gamma: Tensor<1>,
+    beta: Tensor<1>,
+    epsilon: f64,
+    after: After<D>,
+) -> Trained<D> {
+    match x.dtype() {
+        DType::F64 => train_in::<f64, D>(x, gamma, beta, epsilon, after),
+        _ => train_in::<f32, D>(x, gamma, beta, epsilon, after),
+    }
+}
+
+fn train_in<E: Real, const D: usize>(
+    x: Tensor<D>,
+    gamma: Tensor<1>,
+    beta: Tensor<1>,
+    epsilon: f64,
+    after: After<D>,
+) -> Trained<D> {
+    let dims = x.dims();
+    let maps = Maps::new(dims);
+    let [gamma, beta] = [gamma, beta].map(FlexSlice::<E>::new);
+    let (mut mean, mut variance) = (vec![0.0; maps.channels], vec![0.0; maps.channels]);
+    let output = {
+        let statistics: Vec<_> = mean.iter_mut().zip(&mut variance).collect();
+        let affine = |channel: usize, planes: &[&[E]], (mean, variance): (&mut f64, &mut f64)| {
+            let moments = vectorised(Moments { planes });
+            (*mean, *variance) = (moments.mean, moments.squares / moments.count);
+            Affine::new(*mean, *variance, epsilon, gamma.values()[channel], beta.values()[channel])
+        };
+        finished(maps, FlexSlice::new(x), after, statistics, affine)
+    };
+    let [mean, variance] = [mean, variance].map(|values| {
+        tensor_of(values.into_iter().map(E::from_f64).collect::<Vec<E>>(), [maps.channels])
+    });
+    Trained { output: tensor_of(output, dims), mean, variance }
+}
+
+/// Normalisation with known statistics: [`train`] with the given mean and variance.
+///
+/// # Shapes
+/// Those of [`train`]; `mean`, `variance`: `[channels]`
+///
+/// # Panics
+/// Where [`applies`] is false, and for tensors in a graph.
+pub fn apply<const D: usize>(
+    x: Tensor<D>,
+    [mean, variance]: [Tensor<1>; 2],
+    [gamma, beta]: [Tensor<1>; 2],
+    epsilon: f64,
+    after: After<D>,
+) -> Tensor<D> {
+    match x.dtype() {
+        DType::F64 => apply_in::<f64, D>(x, [mean, variance, gamma, beta], epsilon, after),
+        _ => apply_in::<f32, D>(x, [mean, variance, gamma, beta], epsilon, after),
+    }
+}
+
+fn apply_in<E: Real, const D: usize>(
+    x: Tensor<D>,
+    parameters: [Tensor<1>; 4],
+    epsilon: f64,
+    after: After<D>,
+) -> Tensor<D> {
+    let dims = x.dims();
+    let maps = Maps::new(dims);
+    let [mean, variance, gamma, beta] = parameters.map(FlexSlice::<E>::new);
+    let affine = |channel: usize, _: &[&[E]], (): ()| {
+        let at = |values: &FlexSlice<E>| values.values()[channel];
+        Affine::new(at(&mean).to_f64(), at(&variance).to_f64(), epsilon, at(&gamma), at(&beta))
+    };
+    tensor_of(finished(maps, FlexSlice::new(x), after, vec![(); maps.channels], affine), dims)
+}
+
+/// The output, channel by channel: `affine` says what becomes of a channel's planes.
+fn finished<E: Real, S: Send, const D: usize>(
+    maps: Maps,
+    x: FlexSlice<E>,
+    after: After<D>,
+    of_channels: Vec<S>,
+    affine: impl Fn(usize, &[&[E]], S) -> Affine<E> + Sync,
+) -> Vec<E> {
+    let residual = after.residual.map(FlexSlice::<E>::new);
+    let write = |memory: &mut [MaybeUninit<E>]| {
+        let tasks: Vec<_> = maps.planes_mut(memory).into_iter().zip(of_channels).enumerate().collect();
+        share(tasks, |(channel, (outputs, of_channel))| {
+            let inputs = maps.planes(x.values(), channel);
+            let affine = affine(channel, &inputs, of_channel);
+            let residuals = residual.as_ref().map(|residual| maps.planes(residual.values(), channel));
+            vectorised(Finish { affine, inputs: &inputs, residuals: residuals.as_deref(), rectified: after.rectified, outputs });
+        });
+    };
+    // SAFETY: the planes of all channels make up the output, and `Finish` writes every entry of its planes.
+    unsafe { written(maps.channels * maps.of_channel(), write) }
+}
+
+/// What [`backward`] needs of a call of [`train`].
+pub struct Saved<const D: usize> {
+    /// The input.
+    pub x: Tensor<D>,
+    /// The statistics of the batch.
+    pub statistics: [Tensor<1>; 2],
+    /// `gamma` and `beta`.
+    pub parameters: [Tensor<1>; 2],
+    /// What was added inside the square root.
+    pub epsilon: f64,
+    /// The output, where something was added and rectified: its zeros do not follow from the rest.
+    pub output: Option<Tensor<D>>,
+    /// Whether something was added.
+    pub has_residual: bool,
+    /// Whether the output was rectified.
+    pub rectified: bool,
+}
+
+/// Gradients by input, `gamma`, `beta` and residual.
+pub type Gradients<const D: usize> = (Tensor<D>, Tensor<1>, Tensor<1>, Option<Tensor<D>>);
+
+/// The gradients of [`train`]. With `u = (x - mean) / sqrt(variance + epsilon)` and `h` the upstream gradient where the
+/// output was not rectified, zero elsewhere:
+///
+/// ```text
+/// dL/dgamma = sum(h u)    dL/dbeta = sum(h)    dL/dresidual = h
+/// dL/dx = gamma / sqrt(variance + epsilon) (h - mean(h) - u mean(h u))
+/// ```
+///
+/// # Panics
+/// Where the shapes do not fit.
+pub fn backward<const D: usize>(saved: Saved<D>, upstream: Tensor<D>) -> Gradients<D> {
+    match upstream.dtype() {
+        DType::F64 => backward_in::<f64, D>(saved, upstream),
+        _ => backward_in::<f32, D>(saved, upstream),
+    }
+}
+
+fn backward_in<E: Real, const D: usize>(saved: Saved<D>, upstream: Tensor<D>) -> Gradients<D> {
+    let dims = saved.x.dims();
+    assert_eq!(upstream.dims(), dims, "batch_norm: the shape of the output and that of its gradient differ");
+    let maps = Maps::new(dims);
+    let (x, finished) = (FlexSlice::<E>::new(saved.x), saved.output.map(FlexSlice::<E>::new));
+    let [mean, variance] = saved.statistics.map(FlexSlice::<E>::new);
+    let [gamma, beta] = saved.parameters.map(FlexSlice::<E>::new);
+    let at = |values: &FlexSlice<E>, channel: usize| values.values()[channel];
+    let affine = |channel| {
+        let (mean, variance) = (at(&mean, channel).to_f64(), at(&variance, channel).to_f64());
+        Affine::new(mean, variance, saved.epsilon, at(&gamma, channel), at(&beta, channel))
+    };
+    let layer = Layer {
+        maps,
+        affines: (0..maps.channels).map(affine).collect(),
+        x: x.values(),
+        finished: finished.as_ref().map(FlexSlice::values),
+        rectified: saved.rectified,
+    };
+    let mut upstream = FlexSlice::<E>::new(upstream);
+    let mut sums = vec![Sums::default(); maps.channels];
+    let gradients = maps.planes_mut(upstream.values_mut()).into_iter().zip(&mut sums).enumerate();
+    let of_x = if saved.has_residual {
+        let write = |memory: &mut [MaybeUninit<E>]| {
+            let tasks: Vec<_> = gradients.zip(maps.planes_mut(memory)).collect();
+            share(tasks, |((channel, (gradients, sums)), outputs)| {
+                *sums = layer.backward(channel, gradients, Some(outputs));
+            });
+        };
+        // SAFETY: the planes of all channels make up the gradient, and `Propagate` writes every entry of its planes.
+        Some(unsafe { written(maps.channels * maps.of_channel(), write) })
+    } else {
+        // The gradient takes the place of the upstream gradient, which goes no further.
+        share(gradients.collect(), |(channel, (gradients, sums))| *sums = layer.backward(channel, gradients, None));
+        None
+    };
+    let of_channels = |of: fn(&Sums) -> f64| {
+        tensor_of(sums.iter().map(|sums| E::from_f64(of(sums))).collect::<Vec<E>>(), [maps.channels])
+    };
+    let (of_gamma, of_beta) = (of_channels(|sums| sums.along), of_channels(|sums| sums.total));
+    match of_x {
+        Some(of_x) => (tensor_of(of_x, dims), of_gamma, of_beta, Some(upstream.into_tensor())),
+        None => (upstream.into_tensor(), of_gamma, of_beta, None),
+    }
+}
+
+/// The forward pass, as its gradients need it.
+struct Layer<'a, E> {
+    maps: Maps,
+    affines: Vec<Affine<E>>,
+    x: &'a [E],
+    finished: Option<&'a [E]>,
+    rectified: bool,
+}
+
+impl<E: Real> Layer<'_, E> {
+    /// Writes one channel's gradient by the input to `outputs`, or in the place of the upstream gradient.
+    fn backward(
+        &self,
+        channel: usize,
+        mut gradients: Planes<'_, E>,
+        outputs: Option<Planes<'_, MaybeUninit<E>>>,
+    ) -> Sums {
+        let (affine, gradients) = (self.affines[channel], gradients.as_mut_slice());
+        let inputs = self.maps.planes(self.x, channel);
+        let finished = self.finished.map(|finished| self.maps.planes(finished, channel));
+        let (inputs, finished, rectified) = (inputs.as_slice(), finished.as_deref(), self.rectified);
+        let sums = vectorised(GradientSums { affine, inputs, finished, rectified, gradients });
+        let (rectified, count) = (rectified && finished.is_none(), self.maps.of_channel() as f64);
+        vectorised(Propagate { affine, inputs, rectified, sums, count, gradients, outputs });
+        sums
+    }
+}
+
+/// The planes of a channel.
+type Planes<'a, E> = Vec<&'a mut [E]>;
+
+/// Sizes of a batch of maps.
+#[derive(Debug, Clone, Copy)]
+struct Maps {
+    examples: usize,
+    channels: usize,
+    pixels: usize,
+}
+
+impl Maps {
+    fn new<const D: usize>(dims: [usize; D]) -> Self {
+        Self { examples: dims[0], channels: dims[1], pixels: dims[2..].iter().product() }
+    }
+
+    /// Entries of a channel.
+    fn of_channel(&self) -> usize {
+        self.examples * self.pixels
+    }
+
+    /// One channel's planes.
+    fn planes<'a, E>(&self, values: &'a [E], channel: usize) -> Vec<&'a [E]> {
+        values.chunks_exact(self.pixels).skip(channel).step_by(self.channels).collect()
+    }
+
+    /// The planes of every channel.
+    fn planes_mut<'a, E>(&self, values: &'a mut [E]) -> Vec<Planes<'a, E>> {
+        let mut of_channels: Vec<Planes<'a, E>> =
+            (0..self.channels).map(|_| Vec::with_capacity(self.examples)).collect();
+        for (index, plane) in values.chunks_exact_mut(self.pixels).enumerate() {
+            of_channels[index % self.channels].push(plane);
+        }
+        of_channels
+    }
+}

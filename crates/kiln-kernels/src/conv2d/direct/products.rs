@@ -1,0 +1,79 @@
+//! Inner products of maps with shifted maps, for all pairs at once.
+
+use pulp::{Simd, WithSimd};
+
+use super::correlate::load;
+
+/// Maps and shifts of a tile.
+const MAPS: usize = 4;
+const SHIFTS: usize = 6;
+/// Shifts where there are few registers.
+const FEW_SHIFTS: usize = 2;
+
+/// `sums[k][o] += sum over images and vectors v of maps[o][v] . sources[offsets[k] + starts[v] ..]`
+pub(super) struct Products<'a> {
+    /// For every image the padded copies of its channels.
+    pub(super) sources: &'a [&'a [f32]],
+    /// For every image its maps, `[maps, vectors]`.
+    pub(super) maps: &'a [&'a [f32]],
+    pub(super) num_maps: usize,
+    pub(super) offsets: &'a [usize],
+    pub(super) starts: &'a [usize],
+    /// `[offsets, maps]`
+    pub(super) sums: &'a mut [f32],
+}
+
+impl WithSimd for Products<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        if S::REGISTER_COUNT >= MAPS * SHIFTS + SHIFTS + 1 {
+            self.run::<S, SHIFTS>(simd);
+        } else {
+            self.run::<S, FEW_SHIFTS>(simd);
+        }
+    }
+}
+
+impl Products<'_> {
+    #[inline(always)]
+    fn run<S: Simd, const K: usize>(self, simd: S) {
+        let last = self.num_maps - 1;
+        for (tile, offsets) in self.offsets.chunks(K).enumerate() {
+            // A tile that is not full takes the last one again, and what comes of it is left out.
+            let of_tile: [usize; K] = std::array::from_fn(|k| offsets[k.min(offsets.len() - 1)]);
+            for first in (0..self.num_maps).step_by(MAPS) {
+                let maps: [usize; MAPS] = std::array::from_fn(|map| (first + map).min(last));
+                let products = self.tile::<S, K>(simd, of_tile, maps);
+                for (k, products) in products.iter().enumerate().take(offsets.len()) {
+                    let sums = &mut self.sums[(tile * K + k) * self.num_maps..][..self.num_maps];
+                    for (sum, product) in sums[first..].iter_mut().zip(products) {
+                        *sum += simd.reduce_sum_f32s(*product);
+                    }
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn tile<S: Simd, const K: usize>(&self, simd: S, offsets: [usize; K], maps: [usize; MAPS]) -> [[S::f32s; MAPS]; K] {
+        let mut sums = [[simd.splat_f32s(0.0); MAPS]; K];
+        let len = self.starts.len() * S::F32_LANES;
+        for (source, all_maps) in self.sources.iter().zip(self.maps) {
+            for (vector, start) in self.starts.iter().enumerate() {
+                let mut values = [simd.splat_f32s(0.0); MAPS];
+                for map in 0..MAPS {
+                    values[map] = load::<S>(&all_maps[maps[map] * len..][..len], vector * S::F32_LANES);
+                }
+                for k in 0..K {
+                    let shifted = load::<S>(source, offsets[k] + start);
+                    for map in 0..MAPS {
+                        sums[k][map] = simd.mul_add_e_f32s(values[map], shifted, sums[k][map]);
+                    }
+                }
+            }
+        }
+        sums
+    }
+}

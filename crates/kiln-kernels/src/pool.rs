@@ -1,0 +1,349 @@
+//! Pooling of images: the largest or the mean value of every window.
+
+use burn::tensor::ops::{AvgPoolOptions, MaxPoolOptions};
+use burn::tensor::{DType, Tensor};
+
+use crate::conv2d::geometry::Axis;
+use crate::flex::{element_type, tensor_of};
+use crate::threads::for_each;
+use crate::vector::{Kernel, vectorised};
+use crate::{FlexSlice, Real};
+
+/// For every window the tap that met its largest value.
+pub struct Largest {
+    taps: Vec<u8>,
+}
+
+/// Taps of the largest window that [`Largest`] can name.
+const MOST_TAPS: usize = 256;
+
+/// Values of a map that are worth the work of about as many multiplications.
+const WORK_OF_VALUE: usize = 4;
+
+/// Whether [`max`] takes these images: `f32` or `f64` on the Flex device, in its graph or outside, windows of at most 256
+/// pixels that all meet the image, and no incomplete windows.
+pub fn max_applies(x: &Tensor<4>, options: &MaxPoolOptions<2>) -> bool {
+    let [height, width] = options.kernel_size;
+    element_type(x).is_some()
+        && !options.ceil_mode
+        && height * width <= MOST_TAPS
+        && options.dilation == [1, 1]
+        && windows_meet(x, options.kernel_size, options.padding)
+}
+
+/// The largest value of every window, and where it was met: the last of those that are not a number, where there are any,
+/// else the first of equal ones.
+///
+/// # Shapes
+/// - `x`: `[batch_size, channels, height, width]`
+/// - output: `[batch_size, channels, (height + padding - window height) / stride + 1, ..]`
+///
+/// # Panics
+/// Where [`max_applies`] is false, and for tensors in a graph.
+pub fn max(x: Tensor<4>, options: &MaxPoolOptions<2>) -> (Tensor<4>, Largest) {
+    let windows = Windows::new(x.dims(), options.kernel_size, options.stride, options.padding);
+    match x.dtype() {
+        DType::F64 => max_in::<f64>(x, windows),
+        _ => max_in::<f32>(x, windows),
+    }
+}
+
+fn max_in<E: Real>(x: Tensor<4>, windows: Windows) -> (Tensor<4>, Largest) {
+    let dims = windows.output_dims(x.dims());
+    let x = FlexSlice::<E>::new(x);
+    let (mut largest, mut taps) = (vec![E::default(); dims.iter().product()], vec![0; dims.iter().product()]);
+    let places = windows.places();
+    let planes = x.values().chunks_exact(windows.pixels());
+    let tasks: Vec<_> = planes.zip(largest.chunks_exact_mut(places).zip(taps.chunks_exact_mut(places))).collect();
+    let work = x.values().len() * WORK_OF_VALUE;
+    for_each(tasks, work, || vec![0; windows.across.outputs], |row_taps, (plane, (largest, taps))| {
+        vectorised(LargestOfPlane { windows, plane, largest, taps, row_taps });
+    });
+    (tensor_of(largest, dims), Largest { taps })
+}
+
+/// The gradient of [`max`]: that of a window goes to its largest value.
+///
+/// # Shapes
+/// - `upstream`: that of the output
+/// - output: `dims`, those of the input
+///
+/// # Panics
+/// Where the shapes do not fit those of the forward pass.
+pub fn max_backward(dims: [usize; 4], options: &MaxPoolOptions<2>, largest: Largest, upstream: Tensor<4>) -> Tensor<4> {
+    let windows = Windows::new(dims, options.kernel_size, options.stride, options.padding);
+    assert_eq!(upstream.dims(), windows.output_dims(dims), "max_pool2d: the gradient of an output of another shape");
+    match upstream.dtype() {
+        DType::F64 => max_backward_in::<f64>(dims, windows, &largest, upstream),
+        _ => max_backward_in::<f32>(dims, windows, &largest, upstream),
+    }
+}
+
+fn max_backward_in<E: Real>(dims: [usize; 4], windows: Windows, largest: &Largest, upstream: Tensor<4>) -> Tensor<4> {
+    let upstream = FlexSlice::<E>::new(upstream);
+    let mut gradient = vec![E::default(); dims.iter().product()];
+    let places = windows.places();
+    let sources = upstream.values().chunks_exact(places).zip(largest.taps.chunks_exact(places));
+    let tasks: Vec<_> = gradient.chunks_exact_mut(windows.pixels()).zip(sources).collect();
+    let work = upstream.values().len() * WORK_OF_VALUE;
+    for_each(tasks, work, || (), |(), (plane, (upstream, taps))| {
+        let (down, across) = (windows.down, windows.across);
+        let mut places = upstream.iter().zip(taps);
+        for row in 0..down.outputs {
+            for (col, (g, tap)) in places.by_ref().take(across.outputs).enumerate() {
+                let (y, x) = (usize::from(*tap) / across.taps, usize::from(*tap) % across.taps);
+                plane[down.pixel(row, y) * across.size + across.pixel(col, x)] += *g;
+            }
+        }
+    });
+    tensor_of(gradient, dims)
+}
+
+/// Whether [`mean`] takes these images: `f32` or `f64` on the Flex device, in its graph or outside, windows that all meet the
+/// image, and no incomplete windows.
+pub fn mean_applies(x: &Tensor<4>, options: &AvgPoolOptions<2>) -> bool {
+    element_type(x).is_some() && !options.ceil_mode && windows_meet(x, options.kernel_size, options.padding)
+}
+
+/// The mean of every window, with the zeros of the padding where `options.count_include_pad` is set.
+///
+/// # Shapes
+/// Those of [`max`].
+///
+/// # Panics
+/// Where [`mean_applies`] is false, and for tensors in a graph.
+pub fn mean(x: Tensor<4>, options: &AvgPoolOptions<2>) -> Tensor<4> {
+    let windows = Windows::new(x.dims(), options.kernel_size, options.stride, options.padding);
+    match x.dtype() {
+        DType::F64 => mean_in::<f64>(x, windows, options.count_include_pad),
+        _ => mean_in::<f32>(x, windows, options.count_include_pad),
+    }
+}
+
+fn mean_in<E: Real>(x: Tensor<4>, windows: Windows, counts_padding: bool) -> Tensor<4> {
+    let dims = windows.output_dims(x.dims());
+    let x = FlexSlice::<E>::new(x);
+    let shares = windows.shares(counts_padding);
+    let mut means = vec![E::default(); dims.iter().product()];
+    let planes = x.values().chunks_exact(windows.pixels());
+    let tasks: Vec<_> = planes.zip(means.chunks_exact_mut(windows.places())).collect();
+    let work = x.values().len() * WORK_OF_VALUE;
+    for_each(tasks, work, || (), |(), (plane, means)| {
+        vectorised(MeanOfPlane { windows, plane, shares: &shares, means });
+    });
+    tensor_of(means, dims)
+}
+
+/// The gradient of [`mean`]: every pixel of a window gets its share.
+///
+/// # Shapes
+/// - `upstream`: that of the output
+/// - output: `dims`, those of the input
+///
+/// # Panics
+/// Where the shapes do not fit those of the forward pass.
+pub fn mean_backward(dims: [usize; 4], options: &AvgPoolOptions<2>, upstream: Tensor<4>) -> Tensor<4> {
+    let windows = Windows::new(dims, options.kernel_size, options.stride, options.padding);
+    assert_eq!(upstream.dims(), windows.output_dims(dims), "avg_pool2d: the gradient of an output of another shape");
+    match upstream.dtype() {
+        DType::F64 => mean_backward_in::<f64>(dims, windows, options.count_include_pad, upstream),
+        _ => mean_backward_in::<f32>(dims, windows, options.count_include_pad, upstream),
+    }
+}
+
+fn mean_backward_in<E: Real>(
+    dims: [usize; 4],
+    windows: Windows,
+    counts_padding: bool,
+    upstream: Tensor<4>,
+) -> Tensor<4> {
+    let upstream = FlexSlice::<E>::new(upstream);
+    let shares = windows.shares(counts_padding);
+    let mut gradient = vec![E::default(); dims.iter().product()];
+    let tasks: Vec<_> =
+        gradient.chunks_exact_mut(windows.pixels()).zip(upstream.values().chunks_exact(windows.places())).collect();
+    let work = upstream.values().len() * WORK_OF_VALUE;
+    for_each(tasks, work, || vec![E::default(); windows.across.outputs], |row, (plane, upstream)| {
+        vectorised(SharesOfPlane { windows, upstream, shares: &shares, row, plane });
+    });
+    tensor_of(gradient, dims)
+}
+
+/// Whether every window meets at least one pixel, and there is one.
+fn windows_meet(x: &Tensor<4>, kernel: [usize; 2], padding: [(usize, usize); 2]) -> bool {
+    let [batch_size, channels, height, width] = x.dims();
+    let meets = |axis: usize, size: usize| {
+        let (before, after) = padding[axis];
+        before < kernel[axis] && after < kernel[axis] && size > 0 && size + before + after >= kernel[axis]
+    };
+    batch_size * channels > 0 && meets(0, height) && meets(1, width)
+}
+
+/// The windows of a map.
+#[derive(Debug, Clone, Copy)]
+struct Windows {
+    down: Axis,
+    across: Axis,
+}
+
+impl Windows {
+    fn new(dims: [usize; 4], kernel: [usize; 2], stride: [usize; 2], padding: [(usize, usize); 2]) -> Self {
+        let axis = |axis: usize| Axis::new(dims[2 + axis], kernel[axis], stride[axis], 1, padding[axis]);
+        Self { down: axis(0), across: axis(1) }
+    }
+
+    fn output_dims(&self, [batch_size, channels, ..]: [usize; 4]) -> [usize; 4] {
+        [batch_size, channels, self.down.outputs, self.across.outputs]
+    }
+
+    fn pixels(&self) -> usize {
+        self.down.size * self.across.size
+    }
+
+    fn places(&self) -> usize {
+        self.down.outputs * self.across.outputs
+    }
+
+    /// What each pixel of a window counts, for every place.
+    fn shares<E: Real>(&self, counts_padding: bool) -> Vec<E> {
+        let met = |axis: &Axis, output: usize| {
+            if counts_padding { axis.taps } else { (0..axis.taps).filter(|tap| axis.inside(*tap).contains(&output)).count() }
+        };
+        let cols: Vec<usize> = (0..self.across.outputs).map(|col| met(&self.across, col)).collect();
+        let rows = (0..self.down.outputs).map(|row| met(&self.down, row));
+        rows.flat_map(|row| cols.iter().map(move |col| E::from_f64(1.0 / (row * col) as f64))).collect()
+    }
+
+    /// Calls `meet` with the row of pixels and the tap for each row of a window that meets the image.
+    #[inline(always)]
+    fn for_each_line(&self, row: usize, mut meet: impl FnMut(usize, usize)) {
+        for y in 0..self.down.taps {
+            if self.down.inside(y).contains(&row) {
+                meet(self.down.pixel(row, y), y);
+            }
+        }
+    }
+}
+
+struct LargestOfPlane<'a, E> {
+    windows: Windows,
+    plane: &'a [E],
+    largest: &'a mut [E],
+    taps: &'a mut [u8],
+    row_taps: &'a mut [u32],
+}
+
+impl<E: Real> Kernel for LargestOfPlane<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        const NONE: u32 = u32::MAX;
+        let across = self.windows.across;
+        let rows = self.largest.chunks_exact_mut(across.outputs).zip(self.taps.chunks_exact_mut(across.outputs));
+        for (row, (largest, taps)) in rows.enumerate() {
+            self.row_taps.fill(NONE);
+            self.windows.for_each_line(row, |line, y| {
+                let line = &self.plane[line * across.size..][..across.size];
+                for x in 0..across.taps {
+                    let tap = (y * across.taps + x) as u32;
+                    let inside = across.inside(x);
+                    let places = largest[inside.clone()].iter_mut().zip(&mut self.row_taps[inside.clone()]);
+                    // What is not a number equals nothing, itself included, and is kept.
+                    #[allow(clippy::eq_op)]
+                    let take = |(most, met): (&mut E, &mut u32), value: E| {
+                        let is_larger = *met == NONE || value > *most || value != value;
+                        *most = if is_larger { value } else { *most };
+                        *met = if is_larger { tap } else { *met };
+                    };
+                    if !inside.is_empty() {
+                        with_steps(&line[across.pixel(inside.start, x)..], across.stride, places, take);
+                    }
+                }
+            });
+            taps.iter_mut().zip(self.row_taps.iter()).for_each(|(tap, met)| *tap = *met as u8);
+        }
+    }
+}
+
+/// Calls `visit` for every place and the pixel that it meets: the first one, and then one every `step`.
+#[inline(always)]
+fn with_steps<E: Copy, P>(
+    pixels: &[E],
+    step: usize,
+    mut places: impl ExactSizeIterator<Item = P>,
+    mut visit: impl FnMut(P, E),
+) {
+    match step {
+        1 => places.zip(pixels).for_each(|(place, pixel)| visit(place, *pixel)),
+        2 => {
+            // All but the last one have a neighbour.
+            let (pairs, _) = pixels.as_chunks::<2>();
+            let complete = (places.len() - 1).min(pairs.len());
+            places.by_ref().zip(&pairs[..complete]).take(complete).for_each(|(place, pair)| visit(place, pair[0]));
+            places.zip(pixels[2 * complete..].iter().step_by(2)).for_each(|(place, pixel)| visit(place, *pixel));
+        }
+        _ => places.zip(pixels.iter().step_by(step)).for_each(|(place, pixel)| visit(place, *pixel)),
+    }
+}
+
+struct MeanOfPlane<'a, E> {
+    windows: Windows,
+    plane: &'a [E],
+    shares: &'a [E],
+    means: &'a mut [E],
+}
+
+impl<E: Real> Kernel for MeanOfPlane<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let across = self.windows.across;
+        for (row, means) in self.means.chunks_exact_mut(across.outputs).enumerate() {
+            self.windows.for_each_line(row, |line, _| {
+                let line = &self.plane[line * across.size..][..across.size];
+                for x in 0..across.taps {
+                    let inside = across.inside(x);
+                    if !inside.is_empty() {
+                        let pixels = &line[across.pixel(inside.start, x)..];
+                        with_steps(pixels, across.stride, means[inside].iter_mut(), |sum, pixel| *sum += pixel);
+                    }
+                }
+            });
+        }
+        self.means.iter_mut().zip(self.shares).for_each(|(mean, share)| *mean = *mean * *share);
+    }
+}
+
+struct SharesOfPlane<'a, E> {
+    windows: Windows,
+    upstream: &'a [E],
+    shares: &'a [E],
+    row: &'a mut [E],
+    plane: &'a mut [E],
+}
+
+impl<E: Real> Kernel for SharesOfPlane<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let across = self.windows.across;
+        let rows = self.upstream.chunks_exact(across.outputs).zip(self.shares.chunks_exact(across.outputs));
+        for (row, (upstream, shares)) in rows.enumerate() {
+            let of_places = self.row.iter_mut().zip(upstream.iter().zip(shares));
+            of_places.for_each(|(of_pixel, (g, share))| *of_pixel = *g * *share);
+            self.windows.for_each_line(row, |line, _| {
+                let line = &mut self.plane[line * across.size..][..across.size];
+                for x in 0..across.taps {
+                    let inside = across.inside(x);
+                    if !inside.is_empty() {
+                        let pixels = line[across.pixel(inside.start, x)..].iter_mut().step_by(across.stride);
+                        pixels.zip(&self.row[inside]).for_each(|(pixel, share)| *pixel += *share);
+                    }
+                }
+            });
+        }
+    }
+}

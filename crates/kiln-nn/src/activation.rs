@@ -75,7 +75,8 @@ impl Activation {
         numbers.apply(&self.function(), input)
     }
 
-    fn function(&self) -> Function {
+    /// The same function by the name that numbers of all kinds know it by.
+    pub(crate) fn function(&self) -> Function {
         match self {
             Self::Relu => Function::Relu,
             Self::LeakyRelu => Function::LeakyRelu(0.01),

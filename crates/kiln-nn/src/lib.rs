@@ -55,7 +55,6 @@ mod next_word;
 mod ngram;
 mod parameter_count;
 mod resnet;
-mod self_attention;
 mod vision_transformer;
 mod weight_stream;
 mod weights;

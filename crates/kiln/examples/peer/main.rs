@@ -20,6 +20,7 @@ mod networks;
 mod ntk;
 mod sharpness;
 mod training;
+mod transformers;
 mod z_loss;
 
 use measure::{Flags, Outcome};
@@ -41,6 +42,7 @@ fn main() -> Outcome<()> {
         mnist_convnet::bench(),
         ntk::bench(),
         sharpness::bench(),
+        transformers::bench(),
         z_loss::bench(),
     ];
     if let Some(unknown) = flags.benches.iter().find(|wanted| !benches.iter().any(|bench| bench.name == **wanted)) {

@@ -6,7 +6,7 @@ use burn::tensor::{DType, Tensor};
 
 use crate::FlexSlice;
 use crate::flex::{element_type, tensor_of, written};
-use crate::rows::{rows_of_task, sum};
+use crate::rows::{rows_of_task, sum, sum_beside};
 use crate::threads::share;
 use crate::vector::{FusedKernel, MultiplyAdd, vectorised};
 
@@ -157,10 +157,10 @@ impl FusedKernel for Normalise<'_> {
         let rows = self.x.chunks_exact(cols).zip(self.y.chunks_exact_mut(cols));
         for ((x, y), statistics) in rows.zip(self.statistics) {
             let mean = match self.centre {
-                Centre::Mean => sum(cols, |at| x[at]) / count,
+                Centre::Mean => sum(x, |x| x) / count,
                 Centre::Zero => 0.0,
             };
-            let variance = sum(cols, |at| (x[at] - mean) * (x[at] - mean)) / count;
+            let variance = sum(x, |x| (x - mean) * (x - mean)) / count;
             let rate = 1.0 / (variance + self.epsilon).sqrt();
             *statistics = RowStatistics { mean, rate };
             let scaled = y.iter_mut().zip(x).zip(self.gamma);
@@ -198,18 +198,19 @@ impl FusedKernel for Gradient<'_> {
         let rows = self.x.chunks_exact(cols).zip(self.slopes.chunks_exact_mut(cols));
         for ((x, slopes), statistics) in rows.zip(self.statistics) {
             let RowStatistics { mean, rate } = *statistics;
-            let standardised = |at: usize| (x[at] - mean) * rate;
-            for at in 0..cols {
-                of_gamma[at] = m.multiply_add(slopes[at], standardised(at), of_gamma[at]);
-                of_beta[at] += slopes[at];
+            let sums = of_gamma.iter_mut().zip(&mut *of_beta);
+            for ((((of_gamma, of_beta), slope), x), gamma) in sums.zip(&mut *slopes).zip(x).zip(gamma) {
+                *of_gamma = m.multiply_add(*slope, (x - mean) * rate, *of_gamma);
+                *of_beta += *slope;
+                *slope *= gamma;
             }
-            let along = sum(cols, |at| slopes[at] * gamma[at] * standardised(at)) / count;
+            let along = sum_beside(slopes, x, |slope, x| slope * (x - mean)) * rate / count;
             let offset = match self.centre {
-                Centre::Mean => sum(cols, |at| slopes[at] * gamma[at]) / count,
+                Centre::Mean => sum(slopes, |slope| slope) / count,
                 Centre::Zero => 0.0,
             };
-            for at in 0..cols {
-                slopes[at] = rate * (slopes[at] * gamma[at] - offset - standardised(at) * along);
+            for (slope, x) in slopes.iter_mut().zip(x) {
+                *slope = rate * (*slope - offset - (x - mean) * rate * along);
             }
         }
     }

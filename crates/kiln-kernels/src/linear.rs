@@ -176,7 +176,7 @@ fn check<const D: usize>(dims: &[usize; D], weight: &Tensor<2>, bias: Option<&Te
 }
 
 /// Parts that a large product is cut into.
-const MOST_PARTS: usize = 64;
+const MOST_PARTS: usize = 16;
 
 /// Multiplications of a part.
 fn largest_part<E: Real>(left: MatrixView<'_, E>, right: MatrixView<'_, E>) -> usize {

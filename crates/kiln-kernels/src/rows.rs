@@ -7,6 +7,7 @@ use burn::tensor::Tensor;
 use crate::FlexSlice;
 use crate::flex::{tensor_of, written};
 use crate::threads::share;
+use crate::vector::sum_of;
 
 /// Numbers that are worth a task of their own.
 const TASK: usize = 1 << 14;
@@ -56,18 +57,51 @@ pub(crate) fn changed_beside<const D: usize>(
     slice.into_tensor()
 }
 
-/// The sum of `term` over the places of a row, by lanes and then the rest.
+/// Every number of a row changed: by pieces of [`LANES`] numbers, of which the last overlaps the one before.
 #[inline(always)]
-pub(crate) fn sum(len: usize, term: impl Fn(usize) -> f32) -> f32 {
+pub(crate) fn change_row(row: &mut [f32], change: impl Fn(f32) -> f32) {
+    let Some(mut last) = row.last_chunk::<LANES>().copied() else {
+        let mut piece = [0.0; LANES];
+        piece[..row.len()].copy_from_slice(row);
+        change_piece(&mut piece, &change);
+        return row.copy_from_slice(&piece[..row.len()]);
+    };
+    change_piece(&mut last, &change);
+    row.as_chunks_mut::<LANES>().0.iter_mut().for_each(|piece| change_piece(piece, &change));
+    if let Some(place) = row.last_chunk_mut::<LANES>() {
+        *place = last;
+    }
+}
+
+#[inline(always)]
+fn change_piece(piece: &mut [f32; LANES], change: &impl Fn(f32) -> f32) {
+    for number in piece {
+        *number = change(*number);
+    }
+}
+
+/// The sum of `term` over the numbers of a row, by lanes.
+#[inline(always)]
+pub(crate) fn sum(row: &[f32], term: impl Fn(f32) -> f32) -> f32 {
+    let (pieces, rest) = row.as_chunks::<LANES>();
     let mut sums = [0.0; LANES];
-    let whole = len / LANES * LANES;
-    for start in (0..whole).step_by(LANES) {
+    for piece in pieces {
         for lane in 0..LANES {
-            sums[lane] += term(start + lane);
+            sums[lane] += term(piece[lane]);
         }
     }
-    for at in whole..len {
-        sums[at - whole] += term(at);
+    sum_of(sums) + rest.iter().map(|number| term(*number)).sum::<f32>()
+}
+
+/// The sum of `term` over the numbers of two rows of the same length, by lanes.
+#[inline(always)]
+pub(crate) fn sum_beside(row: &[f32], other: &[f32], term: impl Fn(f32, f32) -> f32) -> f32 {
+    let ((pieces, rest), (others, other_rest)) = (row.as_chunks::<LANES>(), other.as_chunks::<LANES>());
+    let mut sums = [0.0; LANES];
+    for (piece, other) in pieces.iter().zip(others) {
+        for lane in 0..LANES {
+            sums[lane] += term(piece[lane], other[lane]);
+        }
     }
-    crate::vector::sum_of(sums)
+    sum_of(sums) + rest.iter().zip(other_rest).map(|(number, other)| term(*number, *other)).sum::<f32>()
 }

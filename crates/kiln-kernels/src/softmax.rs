@@ -4,7 +4,7 @@ use burn::tensor::{DType, Tensor};
 
 use crate::elementary::{exp_of_negative, log};
 use crate::flex::element_type;
-use crate::rows::{LANES, changed, changed_beside, sum};
+use crate::rows::{LANES, change_row, changed, changed_beside, sum, sum_beside};
 use crate::vector::{FusedKernel, MultiplyAdd, vectorised};
 
 /// Whether these kernels take `x`: a tensor of `f32` on the Flex device, in its graph or outside.
@@ -41,7 +41,7 @@ pub fn backward<const D: usize>(y: Tensor<D>, upstream: Tensor<D>) -> Tensor<D> 
 /// # Panics
 /// As [`forward`].
 pub fn log_forward<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    changed(x, |rows, cols| vectorised(LogSoftmax { rows, cols }))
+    changed(x, |rows, cols| vectorised(LogSoftmax { rows, powers: &mut vec![0.0; cols] }))
 }
 
 /// The gradient of [`log_forward`], `g_i - exp(y_i) sum_j g_j`, of an `upstream` gradient `g` of its output `y`.
@@ -49,7 +49,9 @@ pub fn log_forward<const D: usize>(x: Tensor<D>) -> Tensor<D> {
 /// # Panics
 /// As [`forward`].
 pub fn log_backward<const D: usize>(y: Tensor<D>, upstream: Tensor<D>) -> Tensor<D> {
-    changed_beside(upstream, y, |rows, outputs, cols| vectorised(LogSoftmaxGradient { rows, outputs, cols }))
+    changed_beside(upstream, y, |rows, outputs, cols| {
+        vectorised(LogSoftmaxGradient { rows, outputs, powers: &mut vec![0.0; cols] });
+    })
 }
 
 struct Softmax<'a> {
@@ -64,8 +66,8 @@ impl FusedKernel for Softmax<'_> {
     fn run_with<M: MultiplyAdd>(self, m: M) {
         for row in self.rows.chunks_exact_mut(self.cols) {
             let max = largest(row);
-            row.iter_mut().for_each(|x| *x = exp_of_negative(m, *x - max));
-            let rate = 1.0 / sum(row.len(), |at| row[at]);
+            change_row(row, |x| exp_of_negative(m, x - max));
+            let rate = 1.0 / sum(row, |power| power);
             row.iter_mut().for_each(|x| *x *= rate);
         }
     }
@@ -83,7 +85,7 @@ impl FusedKernel for SoftmaxGradient<'_> {
     #[inline(always)]
     fn run_with<M: MultiplyAdd>(self, _: M) {
         for (row, outputs) in self.rows.chunks_exact_mut(self.cols).zip(self.outputs.chunks_exact(self.cols)) {
-            let mean = sum(row.len(), |at| row[at] * outputs[at]);
+            let mean = sum_beside(row, outputs, |g, y| g * y);
             row.iter_mut().zip(outputs).for_each(|(g, y)| *g = y * (*g - mean));
         }
     }
@@ -91,7 +93,8 @@ impl FusedKernel for SoftmaxGradient<'_> {
 
 struct LogSoftmax<'a> {
     rows: &'a mut [f32],
-    cols: usize,
+    /// Of the length of a row.
+    powers: &'a mut [f32],
 }
 
 impl FusedKernel for LogSoftmax<'_> {
@@ -99,9 +102,12 @@ impl FusedKernel for LogSoftmax<'_> {
 
     #[inline(always)]
     fn run_with<M: MultiplyAdd>(self, m: M) {
-        for row in self.rows.chunks_exact_mut(self.cols) {
+        let Self { rows, powers } = self;
+        for row in rows.chunks_exact_mut(powers.len()) {
             let max = largest(row);
-            let log_sum = log(m, sum(row.len(), |at| exp_of_negative(m, row[at] - max)));
+            powers.copy_from_slice(row);
+            change_row(powers, |x| exp_of_negative(m, x - max));
+            let log_sum = log(m, sum(powers, |power| power));
             row.iter_mut().for_each(|x| *x = (*x - max) - log_sum);
         }
     }
@@ -110,7 +116,8 @@ impl FusedKernel for LogSoftmax<'_> {
 struct LogSoftmaxGradient<'a> {
     rows: &'a mut [f32],
     outputs: &'a [f32],
-    cols: usize,
+    /// Of the length of a row.
+    powers: &'a mut [f32],
 }
 
 impl FusedKernel for LogSoftmaxGradient<'_> {
@@ -118,9 +125,13 @@ impl FusedKernel for LogSoftmaxGradient<'_> {
 
     #[inline(always)]
     fn run_with<M: MultiplyAdd>(self, m: M) {
-        for (row, outputs) in self.rows.chunks_exact_mut(self.cols).zip(self.outputs.chunks_exact(self.cols)) {
-            let total = sum(row.len(), |at| row[at]);
-            row.iter_mut().zip(outputs).for_each(|(g, y)| *g = m.multiply_add(-exp_of_negative(m, *y), total, *g));
+        let Self { rows, outputs, powers } = self;
+        let cols = powers.len();
+        for (row, outputs) in rows.chunks_exact_mut(cols).zip(outputs.chunks_exact(cols)) {
+            let total = sum(row, |g| g);
+            powers.copy_from_slice(outputs);
+            change_row(powers, |y| exp_of_negative(m, y));
+            row.iter_mut().zip(&*powers).for_each(|(g, power)| *g = m.multiply_add(-power, total, *g));
         }
     }
 }

@@ -57,7 +57,7 @@ impl<const IS_WIDE: bool> MultiplyAdd for Fused<IS_WIDE> {
 
 /// In two instructions: without one for both, `mul_add` is a call of a slow function.
 #[derive(Clone, Copy)]
-struct Separate;
+pub(crate) struct Separate;
 
 impl MultiplyAdd for Separate {
     const IS_WIDE: bool = false;
@@ -86,12 +86,14 @@ pub fn vectorised<K: FusedKernel>(kernel: K) -> K::Output {
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
+#[inline(never)]
 fn with_avx512<K: FusedKernel>(kernel: K) -> K::Output {
     kernel.run_with(Fused::<true>)
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
+#[inline(never)]
 fn with_avx2<K: FusedKernel>(kernel: K) -> K::Output {
     kernel.run_with(Fused::<false>)
 }

@@ -56,7 +56,7 @@ pub(crate) fn activated<const D: usize>(
             if !is_tracked {
                 return (kernel::forward(function, x), None);
             }
-            match slope_of_output(function) {
+            match slope_of_output::<D>(function) {
                 Some(_) => {
                     let y = kernel::forward(function, x);
                     (y.clone(), Some(y))

@@ -5,6 +5,7 @@ use super::heads::{Head, Visible};
 use super::tile::{Left, Right, Sizes, multiply};
 use crate::elementary::exp_of_negative;
 use crate::matrix::Block;
+use crate::rows::sum_beside;
 use crate::vector::{FusedKernel, MultiplyAdd};
 
 /// Memory of a thread.
@@ -58,7 +59,9 @@ impl FusedKernel for HeadBackward<'_> {
         let right_keys = right(key, padded_keys);
         let right_upstream = right(upstream, padded_upstream);
         scratch.means.clear();
-        scratch.means.extend((0..query.len).map(|row| product(upstream.row(row), output.row(row))));
+        for row in 0..query.len {
+            scratch.means.push(sum_beside(upstream.row(row), output.row(row), |slope, output| slope * output));
+        }
         let query_gradient = zeros(&mut scratch.query_gradient, query.len * width);
         for (first_key, keys) in key_blocks(key.len) {
             let cols = padded(keys);
@@ -72,7 +75,7 @@ impl FusedKernel for HeadBackward<'_> {
                 }
                 let sizes = Sizes { rows, inner, cols };
                 let weights = sized(&mut scratch.weights, rows * cols);
-                multiply::<M, false>(m, weights, left(query, first), transposed_keys, sizes);
+                multiply::<false>(weights, left(query, first), transposed_keys, sizes);
                 for (row, weights) in weights.chunks_exact_mut(cols).enumerate() {
                     let count = visible.count(first + row, key.len).saturating_sub(first_key).min(keys);
                     weights[count..].fill(f32::NEG_INFINITY);
@@ -81,9 +84,9 @@ impl FusedKernel for HeadBackward<'_> {
                 }
                 let by_keys = Sizes { rows: keys, inner: rows, cols: width };
                 let upstream_here = rows_from(right_upstream, first);
-                multiply::<M, true>(m, value_gradient, by_column(weights, cols), upstream_here, by_keys);
+                multiply::<true>(value_gradient, by_column(weights, cols), upstream_here, by_keys);
                 let slopes = sized(&mut scratch.slopes, rows * cols);
-                multiply::<M, false>(m, slopes, left(upstream, first), transposed_values, sizes);
+                multiply::<false>(slopes, left(upstream, first), transposed_values, sizes);
                 let rows_of_both = weights.chunks_exact_mut(cols).zip(slopes.chunks_exact(cols));
                 for ((weights, slopes), mean) in rows_of_both.zip(&scratch.means[first..]) {
                     weights.iter_mut().zip(slopes).for_each(|(weight, slope)| *weight *= slope - mean);
@@ -91,9 +94,9 @@ impl FusedKernel for HeadBackward<'_> {
                 let score_gradient = Left { values: weights, row_stride: cols, inner_stride: 1 };
                 let by_queries = Sizes { rows, inner: keys, cols: width };
                 let query_gradient = &mut query_gradient[first * width..];
-                multiply::<M, true>(m, query_gradient, score_gradient, rows_from(right_keys, first_key), by_queries);
+                multiply::<true>(query_gradient, score_gradient, rows_from(right_keys, first_key), by_queries);
                 let queries_here = rows_from(right_queries, first);
-                multiply::<M, true>(m, key_gradient, by_column(weights, cols), queries_here, by_keys);
+                multiply::<true>(key_gradient, by_column(weights, cols), queries_here, by_keys);
             }
             write(&mut of_key, first_key, key_gradient, [width, inner], scale);
             write(&mut of_value, first_key, value_gradient, [width, inner], 1.0);
@@ -117,20 +120,6 @@ fn by_column(values: &[f32], cols: usize) -> Left<'_> {
 #[inline(always)]
 fn rows_from(right: Right<'_>, first: usize) -> Right<'_> {
     Right { values: &right.values[first * right.stride..], stride: right.stride }
-}
-
-#[inline(always)]
-fn product(left: &[f32], right: &[f32]) -> f32 {
-    const LANES: usize = 16;
-    let (pieces, rest) = left.as_chunks::<LANES>();
-    let (others, other_rest) = right.as_chunks::<LANES>();
-    let mut sums = [0.0; LANES];
-    for (piece, other) in pieces.iter().zip(others) {
-        for lane in 0..LANES {
-            sums[lane] += piece[lane] * other[lane];
-        }
-    }
-    crate::vector::sum_of(sums) + rest.iter().zip(other_rest).map(|(a, b)| a * b).sum::<f32>()
 }
 
 /// Rows of `width` numbers times `scale`, the first `inner` of each, to the rows of the block from `first` on.

@@ -47,7 +47,7 @@ impl FusedKernel for HeadForward<'_> {
                 let left = Left { values: query.from(first).values, row_stride: query.stride, inner_stride: 1 };
                 let keys_here = Right { values: &scratch.keys[first_key..], stride };
                 let scores = sized(&mut scratch.scores, rows * cols);
-                multiply::<M, false>(m, scores, left, keys_here, Sizes { rows, inner: query.width, cols });
+                multiply::<false>(scores, left, keys_here, Sizes { rows, inner: query.width, cols });
                 for (row, softmax) in softmax.iter_mut().enumerate() {
                     let scores = &mut scores[row * cols..][..cols];
                     let count = visible.count(first + row, key.len).saturating_sub(first_key).min(keys);
@@ -56,7 +56,7 @@ impl FusedKernel for HeadForward<'_> {
                 }
                 let left = Left { values: scores, row_stride: cols, inner_stride: 1 };
                 let values_here = Right { values: &value.values[first_key * value.stride..], stride: value.stride };
-                multiply::<M, true>(m, outputs, left, values_here, Sizes { rows, inner: keys, cols: width });
+                multiply::<true>(outputs, left, values_here, Sizes { rows, inner: keys, cols: width });
             }
             for (row, softmax) in softmax.iter().enumerate() {
                 let outputs = &mut outputs[row * width..][..query.width];

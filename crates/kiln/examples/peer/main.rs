@@ -20,6 +20,7 @@ mod networks;
 mod ntk;
 mod sharpness;
 mod training;
+mod transformer_ops;
 mod transformers;
 mod z_loss;
 
@@ -42,6 +43,7 @@ fn main() -> Outcome<()> {
         mnist_convnet::bench(),
         ntk::bench(),
         sharpness::bench(),
+        transformer_ops::bench(),
         transformers::bench(),
         z_loss::bench(),
     ];

@@ -205,7 +205,7 @@ def training():
                    "--epochs", "20", "--batch-size", "64", "--lr", "0.001", "--out", "{out}"))  # fmt: skip
     mnist = Kiln(("train", "--data", "mnist", "--model", "lenet", "--loss", "cross-entropy", "--optimizer", "adam",
                   "--epochs", "3", "--batch-size", "64", "--lr", "0.001", "--out", "{out}"))  # fmt: skip
-    for name, bound in (("digits_mlp", 0.6), ("mnist_convnet", None)):
+    for name, bound in (("digits_mlp", 0.5), ("mnist_convnet", None)):
         for adam in ("adam", "adam-fused"):
             ours, peer = Example(f"train/{name}", "adam"), Script(f"train/{name}.py", adam)
             yield Comparison(f"{name} loop / torch {adam}", ours, peer, bound)
@@ -257,11 +257,24 @@ def autodiff():
                          Script("autodiff/sharpness.py", f"mlp-256-{way}"), 1.0)  # fmt: skip
 
 
+def transformers():
+    for name, about in (("encoder", "49 tokens, 64 wide, 4 blocks, batch 64"), ("vit", "65 tokens, 192 wide, 12 blocks, batch 32")):
+        for adam in ("adam", "adam-fused"):
+            yield Comparison(f"{name} step / torch {adam}", Example("train/transformers", f"{name}-adam"),
+                             Script("train/transformers.py", f"{name}-{adam}"), 1.0, about=about)  # fmt: skip
+    elementwise = [f"{name}-{size}" for size in ("3136x128", "2080x768") for name in ("gelu", "gelu-tanh", "silu")]
+    softmaxes = [f"{name}-{size}" for size in ("12544x49", "6240x65") for name in ("softmax", "log-softmax")]
+    attentions = [f"attention-{size}{mask}" for size in ("64x49x4x16", "32x65x3x64", "1x2048x4x64") for mask in ("", "-causal")]
+    for case in ["exp-1000000", *elementwise, *softmaxes, "layer-norm-3136x64", "layer-norm-2080x192", *attentions]:
+        yield Comparison(f"operation {case} / torch", Example("kernels/transformer_ops", case),
+                         Script("kernels/transformer_ops.py", case), 1.0 if case in attentions else 0.8)  # fmt: skip
+
+
 CSV = Path(tempfile.gettempdir()) / "kiln-peer-1000000x20.csv"
 
 COMPARISONS = [
     *comp_sum(), *z_loss(), *ldr(), *ens_loss(), *perceptual_similarity(), *aggregate_responses(), *diffgrad(), *csv_reading(),
-    *training(), *convnets(), *maps(), *autodiff(),
+    *training(), *convnets(), *maps(), *transformers(), *autodiff(),
 ]  # fmt: skip
 
 #: Scripts whose `--values` ours are held against, with the largest relative difference.
@@ -279,6 +292,9 @@ VALUES = {
     "train/mnist_convnet": 1e-6,
     "train/convnets": 1e-6,
     "nn/maps": 1e-9,
+    "train/transformers": 1e-6,
+    # Of single precision on both sides.
+    "kernels/transformer_ops": 1e-5,
     "data/csv_read": 1e-5,
     "autodiff/hvp": 1e-9,
     "autodiff/laplacian": 1e-9,

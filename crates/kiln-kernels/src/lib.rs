@@ -12,8 +12,12 @@
 //! - [`batch_norm`]: normalisation of maps, with an addition and a rectification, and its gradients.
 //! - [`pool`]: largest and mean values of windows of images, and their gradients.
 //! - [`rectify`]: the rectified linear unit.
-//! - [`activation`]: the hyperbolic tangent and the logistic function.
-//! - [`vector`]: exponentials and logarithms for loops over many numbers, compiled for the vectors at hand.
+//! - [`attention`]: scaled dot-product attention and its gradients, without a matrix of all scores.
+//! - [`layer_norm`]: layer and RMS normalisation and their gradients.
+//! - [`softmax`]: softmax and its logarithm over the last axis, and their gradients.
+//! - [`activation`]: GELU, SiLU, ReLU and other functions, with their slopes; the hyperbolic tangent, the logistic function.
+//! - [`elementary`]: the functions of one number that these are made of.
+//! - [`vector`]: loops over many numbers, compiled for the vectors at hand.
 //! - [`matrix`]: products of matrices in plain slices.
 //! - [`share`]: tasks that the calling thread and the pool do together.
 //! - [`FlexSlice`]: the memory of a tensor, read and changed in place.
@@ -21,14 +25,19 @@
 //! The functions here know no graph: `kiln-autodiff` makes one node of a kernel and its gradients.
 
 pub mod activation;
+pub mod attention;
 pub mod batch_norm;
 pub mod conv2d;
+pub mod elementary;
 mod flex;
+pub mod layer_norm;
 pub mod linear;
 pub mod matrix;
 pub mod pool;
 mod real;
 pub mod rectify;
+mod rows;
+pub mod softmax;
 mod threads;
 pub mod vector;
 

@@ -6,6 +6,7 @@ use burn::tensor::{DType, Tensor, module};
 use rayon::prelude::*;
 
 use crate::Real;
+use crate::activation::{Function, apply, apply_with_slope};
 use crate::flex::{FlexMatrix, FlexSlice, element_type, tensor_of, written};
 use crate::matrix::{Block, MatrixView, Start};
 use crate::threads::{SMALLEST_HALF, join};
@@ -56,16 +57,57 @@ pub fn forward<const D: usize>(x: Tensor<D>, weight: Tensor<2>, bias: Option<Ten
 
 fn forward_in<E: Real, const D: usize>(x: Tensor<D>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<D> {
     let mut dims = x.dims();
-    let [inputs, outputs] = weight.dims();
-    let bias_len = bias.as_ref().map_or(outputs, |bias| bias.dims()[0]);
-    assert!(
-        dims[D - 1] == inputs && bias_len == outputs,
-        "linear: an input of shape {dims:?}, a weight of shape {:?} and a bias of {bias_len} do not fit",
-        [inputs, outputs]
-    );
-    dims[D - 1] = outputs;
+    check(&dims, &weight, bias.as_ref());
+    dims[D - 1] = weight.dims()[1];
     let (x, weight, bias) = (FlexMatrix::<E>::new(x), FlexMatrix::new(weight), bias.map(FlexSlice::<E>::new));
     tensor_of(product(x.view(), weight.view(), bias.as_ref().map(FlexSlice::values)), dims)
+}
+
+/// `y = f(x W + b)`, and with it the slopes of `f` where they are wanted: `f` is applied to every part of the product while
+/// that is in the cache.
+///
+/// # Shapes
+/// Those of [`forward`]; the slopes have the shape of the output.
+///
+/// # Panics
+/// Where the shapes do not fit, where the tensors are not `f32` or the kernel does not apply to them, and for tensors in a
+/// graph.
+pub fn forward_activated<const D: usize>(
+    x: Tensor<D>,
+    weight: Tensor<2>,
+    bias: Option<Tensor<1>>,
+    function: Function,
+    wants_slopes: bool,
+) -> (Tensor<D>, Option<Tensor<D>>) {
+    let mut dims = x.dims();
+    check(&dims, &weight, bias.as_ref());
+    dims[D - 1] = weight.dims()[1];
+    let (x, weight, bias) = (FlexMatrix::<f32>::new(x), FlexMatrix::new(weight), bias.map(FlexSlice::<f32>::new));
+    let (left, right, bias) = (x.view(), weight.view(), bias.as_ref().map(FlexSlice::values));
+    let (rows, cols) = (left.num_rows(), right.num_cols());
+    let finish = |out: &mut Block<'_, f32>, slopes: Option<&mut Block<'_, f32>>| match slopes {
+        None => (0..out.num_rows()).for_each(|row| apply(function, out.row_mut(row))),
+        Some(slopes) => {
+            for row in 0..out.num_rows() {
+                slopes.copy_row(row, out.row_mut(row));
+                apply_with_slope(function, out.row_mut(row), slopes.row_mut(row));
+            }
+        }
+    };
+    let mut slopes = None;
+    let write = |memory: &mut [MaybeUninit<f32>]| {
+        let out = Block::of_rows(memory, rows, cols);
+        let parts = Parts { left, right, bias, largest: largest_part(left, right), finish: &finish };
+        if !wants_slopes {
+            return parts.write(out, None);
+        }
+        let write_slopes = |memory: &mut [MaybeUninit<f32>]| parts.write(out, Some(Block::of_rows(memory, rows, cols)));
+        // SAFETY: as below; each part has its slopes.
+        slopes = Some(unsafe { written(rows * cols, write_slopes) });
+    };
+    // SAFETY: the parts of the product make up the whole.
+    let y = unsafe { written(rows * cols, write) };
+    (tensor_of(y, dims), slopes.map(|slopes| tensor_of(slopes, dims)))
 }
 
 /// The gradients of [`forward`], of an `upstream` gradient of its output:
@@ -122,50 +164,74 @@ fn backward_in<E: Real, const D: usize>(
     )
 }
 
+fn check<const D: usize>(dims: &[usize; D], weight: &Tensor<2>, bias: Option<&Tensor<1>>) {
+    let [inputs, outputs] = weight.dims();
+    let bias_len = bias.map_or(outputs, |bias| bias.dims()[0]);
+    assert!(
+        dims[D - 1] == inputs && bias_len == outputs,
+        "linear: an input of shape {dims:?}, a weight of shape {:?} and a bias of {bias_len} do not fit",
+        [inputs, outputs]
+    );
+}
+
 /// Parts that a large product is cut into.
-const MOST_PARTS: usize = 64;
+const MOST_PARTS: usize = 16;
+
+/// Multiplications of a part.
+fn largest_part<E: Real>(left: MatrixView<'_, E>, right: MatrixView<'_, E>) -> usize {
+    let work = left.num_rows() * right.num_cols() * left.num_cols();
+    SMALLEST_HALF.max(work.div_ceil(MOST_PARTS))
+}
 
 /// `left right`, plus the bias in every row.
 fn product<E: Real>(left: MatrixView<'_, E>, right: MatrixView<'_, E>, bias: Option<&[E]>) -> Vec<E> {
     let (rows, cols) = (left.num_rows(), right.num_cols());
-    let work = rows * cols * left.num_cols();
-    let largest_part = SMALLEST_HALF.max(work.div_ceil(MOST_PARTS));
-    let write = |memory: &mut [MaybeUninit<E>]| {
-        write_product(Block::of_rows(memory, rows, cols), left, right, bias, largest_part);
-    };
+    let parts = Parts { left, right, bias, largest: largest_part(left, right), finish: &leave::<E> };
+    let write = |memory: &mut [MaybeUninit<E>]| parts.write(Block::of_rows(memory, rows, cols), None);
     // SAFETY: the parts of the product make up the whole.
     unsafe { written(rows * cols, write) }
 }
 
-/// Halves the product until its parts are small enough. Where it is cut depends on the sizes alone, and so does the order
-/// in which a part sums.
-fn write_product<E: Real>(
-    mut out: Block<'_, E>,
-    left: MatrixView<'_, E>,
-    right: MatrixView<'_, E>,
-    bias: Option<&[E]>,
-    largest_part: usize,
-) {
-    let (rows, cols) = (out.num_rows(), out.num_cols());
-    let work = rows * cols * left.num_cols();
-    if work <= largest_part || (rows <= ROW_STEP && cols <= COL_STEP) {
-        return out.set_product(left, right, bias.map_or(Start::Zero, Start::EveryRow));
-    }
-    if cols >= rows.max(2 * COL_STEP) || rows <= ROW_STEP {
-        let at = half(cols, COL_STEP);
-        let (first, second) = out.split_cols(at);
-        let biases = bias.map(|bias| bias.split_at(at)).unzip();
-        join(
-            || write_product(first, left, right.cols(0..at), biases.0, largest_part),
-            || write_product(second, left, right.cols(at..cols), biases.1, largest_part),
-        );
-    } else {
-        let at = half(rows, ROW_STEP);
-        let (first, second) = out.split_rows(at);
-        join(
-            || write_product(first, left.rows(0..at), right, bias, largest_part),
-            || write_product(second, left.rows(at..rows), right, bias, largest_part),
-        );
+/// The finish of a product that is whole already.
+fn leave<E>(_: &mut Block<'_, E>, _: Option<&mut Block<'_, E>>) {}
+
+/// A product that is made in parts, each finished while it is in the cache.
+#[derive(Clone, Copy)]
+struct Parts<'a, E, F> {
+    left: MatrixView<'a, E>,
+    right: MatrixView<'a, E>,
+    bias: Option<&'a [E]>,
+    /// Multiplications of a part.
+    largest: usize,
+    finish: &'a F,
+}
+
+impl<E: Real, F: Fn(&mut Block<'_, E>, Option<&mut Block<'_, E>>) + Sync> Parts<'_, E, F> {
+    /// Halves the product until its parts are small enough. Where it is cut depends on the sizes alone, and so does the
+    /// order in which a part sums. What lies `beside` the product is cut with it.
+    fn write(self, mut out: Block<'_, E>, mut beside: Option<Block<'_, E>>) {
+        let Self { left, right, bias, largest, .. } = self;
+        let (rows, cols) = (out.num_rows(), out.num_cols());
+        let work = rows * cols * left.num_cols();
+        if work <= largest || (rows <= ROW_STEP && cols <= COL_STEP) {
+            out.set_product(left, right, bias.map_or(Start::Zero, Start::EveryRow));
+            return (self.finish)(&mut out, beside.as_mut());
+        }
+        let halves = if cols >= rows.max(2 * COL_STEP) || rows <= ROW_STEP {
+            let at = half(cols, COL_STEP);
+            let biases = bias.map(|bias| bias.split_at(at)).unzip();
+            let beside = beside.map(|beside| beside.split_cols(at)).unzip();
+            let first = Self { right: right.cols(0..at), bias: biases.0, ..self };
+            let second = Self { right: right.cols(at..cols), bias: biases.1, ..self };
+            (out.split_cols(at), beside, first, second)
+        } else {
+            let at = half(rows, ROW_STEP);
+            let beside = beside.map(|beside| beside.split_rows(at)).unzip();
+            let (first, second) = (Self { left: left.rows(0..at), ..self }, Self { left: left.rows(at..rows), ..self });
+            (out.split_rows(at), beside, first, second)
+        };
+        let ((out, other_out), (beside, other_beside), first, second) = halves;
+        join(|| first.write(out, beside), || second.write(other_out, other_beside));
     }
 }
 

@@ -69,6 +69,12 @@ impl<'a, E> MatrixView<'a, E> {
         self.t().rows(range).t()
     }
 
+    /// The values from the first element on, and the distance of the rows of a matrix whose rows are contiguous.
+    pub(crate) fn contiguous_rows(&self) -> (&'a [E], usize) {
+        assert_eq!(self.col_stride, 1, "rows that are not contiguous");
+        (self.values, self.row_stride)
+    }
+
     /// One row of a matrix whose rows are contiguous.
     pub(crate) fn row(&self, row: usize) -> &'a [E] {
         assert!(self.col_stride == 1 && row < self.rows, "row {row} of {} contiguous ones", self.rows);
@@ -205,6 +211,11 @@ impl<'a, E: Real> Block<'a, E> {
         unsafe { self.accumulate(1.0, 1.0, left, right, Threads::Caller) }
     }
 
+    /// Writes one row.
+    pub(crate) fn copy_row(&mut self, row: usize, values: &[E]) {
+        self.row_mut(row).copy_from_slice(values);
+    }
+
     fn set_every_row(&mut self, values: &[E]) {
         assert_eq!(values.len(), self.cols, "{} values for rows of {}", values.len(), self.cols);
         (0..self.rows).for_each(|row| self.row_mut(row).copy_from_slice(values));
@@ -215,8 +226,8 @@ impl<'a, E: Real> Block<'a, E> {
         values.iter().enumerate().for_each(|(row, value)| self.row_mut(row).fill(*value));
     }
 
-    /// One row, to be written.
-    fn row_mut(&mut self, row: usize) -> &mut [E] {
+    /// One row, to be written, or to be read where it has been written.
+    pub(crate) fn row_mut(&mut self, row: usize) -> &mut [E] {
         assert!(self.col_stride == 1 && row < self.rows, "row {row} of {} contiguous ones", self.rows);
         let start = if self.cols == 0 { self.start } else { self.start.wrapping_add(row * self.row_stride) };
         // SAFETY: the row's elements are those of the block, which is borrowed mutably.

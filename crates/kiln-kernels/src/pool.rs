@@ -56,9 +56,14 @@ fn max_in<E: Real>(x: Tensor<4>, windows: Windows) -> (Tensor<4>, Largest) {
     let planes = x.values().chunks_exact(windows.pixels());
     let tasks: Vec<_> = planes.zip(largest.chunks_exact_mut(places).zip(taps.chunks_exact_mut(places))).collect();
     let work = x.values().len() * WORK_OF_VALUE;
-    for_each(tasks, work, || vec![0; windows.across.outputs], |row_taps, (plane, (largest, taps))| {
-        vectorised(LargestOfPlane { windows, plane, largest, taps, row_taps });
-    });
+    for_each(
+        tasks,
+        work,
+        || vec![0; windows.across.outputs],
+        |row_taps, (plane, (largest, taps))| {
+            vectorised(LargestOfPlane { windows, plane, largest, taps, row_taps });
+        },
+    );
     (tensor_of(largest, dims), Largest { taps })
 }
 
@@ -86,16 +91,21 @@ fn max_backward_in<E: Real>(dims: [usize; 4], windows: Windows, largest: &Larges
     let sources = upstream.values().chunks_exact(places).zip(largest.taps.chunks_exact(places));
     let tasks: Vec<_> = gradient.chunks_exact_mut(windows.pixels()).zip(sources).collect();
     let work = upstream.values().len() * WORK_OF_VALUE;
-    for_each(tasks, work, || (), |(), (plane, (upstream, taps))| {
-        let (down, across) = (windows.down, windows.across);
-        let mut places = upstream.iter().zip(taps);
-        for row in 0..down.outputs {
-            for (col, (g, tap)) in places.by_ref().take(across.outputs).enumerate() {
-                let (y, x) = (usize::from(*tap) / across.taps, usize::from(*tap) % across.taps);
-                plane[down.pixel(row, y) * across.size + across.pixel(col, x)] += *g;
+    for_each(
+        tasks,
+        work,
+        || (),
+        |(), (plane, (upstream, taps))| {
+            let (down, across) = (windows.down, windows.across);
+            let mut places = upstream.iter().zip(taps);
+            for row in 0..down.outputs {
+                for (col, (g, tap)) in places.by_ref().take(across.outputs).enumerate() {
+                    let (y, x) = (usize::from(*tap) / across.taps, usize::from(*tap) % across.taps);
+                    plane[down.pixel(row, y) * across.size + across.pixel(col, x)] += *g;
+                }
             }
-        }
-    });
+        },
+    );
     tensor_of(gradient, dims)
 }
 
@@ -128,9 +138,14 @@ fn mean_in<E: Real>(x: Tensor<4>, windows: Windows, counts_padding: bool) -> Ten
     let planes = x.values().chunks_exact(windows.pixels());
     let tasks: Vec<_> = planes.zip(means.chunks_exact_mut(windows.places())).collect();
     let work = x.values().len() * WORK_OF_VALUE;
-    for_each(tasks, work, || (), |(), (plane, means)| {
-        vectorised(MeanOfPlane { windows, plane, shares: &shares, means });
-    });
+    for_each(
+        tasks,
+        work,
+        || (),
+        |(), (plane, means)| {
+            vectorised(MeanOfPlane { windows, plane, shares: &shares, means });
+        },
+    );
     tensor_of(means, dims)
 }
 
@@ -163,9 +178,14 @@ fn mean_backward_in<E: Real>(
     let tasks: Vec<_> =
         gradient.chunks_exact_mut(windows.pixels()).zip(upstream.values().chunks_exact(windows.places())).collect();
     let work = upstream.values().len() * WORK_OF_VALUE;
-    for_each(tasks, work, || vec![E::default(); windows.across.outputs], |row, (plane, upstream)| {
-        vectorised(SharesOfPlane { windows, upstream, shares: &shares, row, plane });
-    });
+    for_each(
+        tasks,
+        work,
+        || vec![E::default(); windows.across.outputs],
+        |row, (plane, upstream)| {
+            vectorised(SharesOfPlane { windows, upstream, shares: &shares, row, plane });
+        },
+    );
     tensor_of(gradient, dims)
 }
 
@@ -207,7 +227,11 @@ impl Windows {
     /// What each pixel of a window counts, for every place.
     fn shares<E: Real>(&self, counts_padding: bool) -> Vec<E> {
         let met = |axis: &Axis, output: usize| {
-            if counts_padding { axis.taps } else { (0..axis.taps).filter(|tap| axis.inside(*tap).contains(&output)).count() }
+            if counts_padding {
+                axis.taps
+            } else {
+                (0..axis.taps).filter(|tap| axis.inside(*tap).contains(&output)).count()
+            }
         };
         let cols: Vec<usize> = (0..self.across.outputs).map(|col| met(&self.across, col)).collect();
         let rows = (0..self.down.outputs).map(|row| met(&self.down, row));

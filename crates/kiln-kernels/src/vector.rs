@@ -14,8 +14,62 @@ pub trait Kernel {
     fn run(self) -> Self::Output;
 }
 
+/// A [`Kernel`] that multiplies and adds in the way of the instruction set.
+pub trait FusedKernel {
+    /// What the code gives back.
+    type Output;
+
+    /// Runs the code; to be inlined.
+    fn run_with<M: MultiplyAdd>(self, arithmetic: M) -> Self::Output;
+}
+
+impl<K: Kernel> FusedKernel for K {
+    type Output = K::Output;
+
+    #[inline(always)]
+    fn run_with<M: MultiplyAdd>(self, _: M) -> K::Output {
+        self.run()
+    }
+}
+
+/// How an instruction set multiplies and adds.
+pub trait MultiplyAdd: Copy {
+    /// Whether 32 vectors of 16 numbers are at hand, and not 16 of 8.
+    const IS_WIDE: bool;
+
+    /// `a b + c`, rounded once where there is an instruction for it, else twice.
+    fn multiply_add(self, a: f32, b: f32, c: f32) -> f32;
+}
+
+/// In one instruction.
+#[derive(Clone, Copy)]
+#[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), allow(dead_code))]
+struct Fused<const IS_WIDE: bool>;
+
+impl<const IS_WIDE: bool> MultiplyAdd for Fused<IS_WIDE> {
+    const IS_WIDE: bool = IS_WIDE;
+
+    #[inline(always)]
+    fn multiply_add(self, a: f32, b: f32, c: f32) -> f32 {
+        a.mul_add(b, c)
+    }
+}
+
+/// In two instructions: without one for both, `mul_add` is a call of a slow function.
+#[derive(Clone, Copy)]
+pub(crate) struct Separate;
+
+impl MultiplyAdd for Separate {
+    const IS_WIDE: bool = false;
+
+    #[inline(always)]
+    fn multiply_add(self, a: f32, b: f32, c: f32) -> f32 {
+        a * b + c
+    }
+}
+
 /// Runs a kernel with the widest vectors of the processor.
-pub fn vectorised<K: Kernel>(kernel: K) -> K::Output {
+pub fn vectorised<K: FusedKernel>(kernel: K) -> K::Output {
     #[cfg(target_arch = "x86_64")]
     {
         if is_x86_feature_detected!("avx512f") {
@@ -27,19 +81,21 @@ pub fn vectorised<K: Kernel>(kernel: K) -> K::Output {
             return unsafe { with_avx2(kernel) };
         }
     }
-    kernel.run()
+    if cfg!(target_arch = "aarch64") { kernel.run_with(Fused::<false>) } else { kernel.run_with(Separate) }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
-fn with_avx512<K: Kernel>(kernel: K) -> K::Output {
-    kernel.run()
+#[inline(never)]
+fn with_avx512<K: FusedKernel>(kernel: K) -> K::Output {
+    kernel.run_with(Fused::<true>)
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-fn with_avx2<K: Kernel>(kernel: K) -> K::Output {
-    kernel.run()
+#[inline(never)]
+fn with_avx2<K: FusedKernel>(kernel: K) -> K::Output {
+    kernel.run_with(Fused::<false>)
 }
 
 /// The end of a row that is shorter than all lanes, filled up.
@@ -66,14 +122,14 @@ pub fn largest<T: Copy + PartialOrd>(numbers: &[T], least: T) -> T {
 
 /// The sum of all lanes, by halves.
 #[inline(always)]
-pub fn sum_of<T: Copy + Add<Output = T>>(lanes: [T; LANES]) -> T {
+pub fn sum_of<T: Copy + Add<Output = T>, const N: usize>(lanes: [T; N]) -> T {
     halved(lanes, |a, b| a + b)
 }
 
-/// All lanes together, by halves.
+/// All lanes, a power of two of them, together by halves.
 #[inline(always)]
-fn halved<T: Copy>(mut lanes: [T; LANES], join: impl Fn(T, T) -> T) -> T {
-    let mut width = LANES / 2;
+fn halved<T: Copy, const N: usize>(mut lanes: [T; N], join: impl Fn(T, T) -> T) -> T {
+    let mut width = N / 2;
     while width > 0 {
         for lane in 0..width {
             lanes[lane] = join(lanes[lane], lanes[lane + width]);

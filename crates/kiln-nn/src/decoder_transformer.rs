@@ -6,7 +6,6 @@ use burn::nn::{Dropout, DropoutConfig, Embedding, LayerNorm, LayerNormConfig, Li
 use burn::tensor::{Device, Int, Tensor};
 use kiln_autodiff::{Numbers, Values};
 
-use crate::self_attention::self_attention;
 use crate::{Activation, NetworkError, WeightDistribution, WeightStream};
 
 /// Configuration of [`DecoderTransformer`].
@@ -284,7 +283,7 @@ impl DecoderAttention {
     /// [`DecoderAttention::forward`] over any kind of number.
     pub fn forward_in<N: Numbers>(&self, numbers: &N, tokens: N::T<3>) -> N::T<3> {
         let qkv = self.c_attn.forward_in(numbers, tokens);
-        self.c_proj.forward_in(numbers, self_attention(numbers, qkv, self.num_heads, true))
+        self.c_proj.forward_in(numbers, numbers.self_attention(qkv, self.num_heads, true))
     }
 }
 
@@ -299,7 +298,9 @@ impl DecoderMlp {
 
     /// [`DecoderMlp::forward`] over any kind of number.
     pub fn forward_in<N: Numbers>(&self, numbers: &N, tokens: N::T<3>) -> N::T<3> {
-        let hidden = self.activation.forward_in(numbers, self.c_fc.forward_in(numbers, tokens));
+        let Projection { weight, bias } = &self.c_fc;
+        let (weight, bias) = (numbers.parameter(weight), numbers.parameter(bias));
+        let hidden = numbers.project_activated(&self.activation.function(), tokens, weight, Some(bias));
         self.c_proj.forward_in(numbers, hidden)
     }
 }

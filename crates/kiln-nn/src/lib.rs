@@ -59,7 +59,6 @@ mod next_word;
 mod ngram;
 mod parameter_count;
 mod resnet;
-mod self_attention;
 mod sr_cnn;
 mod vision_transformer;
 mod weight_stream;

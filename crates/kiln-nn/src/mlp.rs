@@ -133,11 +133,14 @@ impl Mlp {
     pub fn features_in<N: Numbers>(&self, numbers: &N, inputs: N::T<2>) -> N::T<2> {
         let mut hidden = inputs;
         for (index, layer) in self.layers.iter().enumerate() {
-            hidden = numbers.linear(layer, hidden);
-            if let Some(norm) = self.norms.get(index) {
-                hidden = numbers.normalisation(norm, hidden);
-            }
-            hidden = numbers.dropout(&self.dropout, self.activation.forward_in(numbers, hidden));
+            let activated = match self.norms.get(index) {
+                None => numbers.linear_activated(&self.activation.function(), layer, hidden),
+                Some(norm) => {
+                    let normalised = numbers.normalisation(norm, numbers.linear(layer, hidden));
+                    self.activation.forward_in(numbers, normalised)
+                }
+            };
+            hidden = numbers.dropout(&self.dropout, activated);
         }
         hidden
     }

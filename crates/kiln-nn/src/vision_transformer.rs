@@ -8,7 +8,6 @@ use burn::tensor::{Device, Tensor};
 use kiln_autodiff::{Numbers, Values};
 use serde::{Deserialize, Serialize};
 
-use crate::self_attention::self_attention;
 use crate::{Activation, InputShape, NetworkError, WeightDistribution, WeightStream};
 
 /// Configuration of [`VisionTransformer`]; see [`VisionTransformerConfig::of_size`] for the common ones.
@@ -401,7 +400,7 @@ impl EncoderAttention {
     /// [`EncoderAttention::forward`] over any kind of number.
     pub fn forward_in<N: Numbers>(&self, numbers: &N, tokens: N::T<3>) -> N::T<3> {
         let qkv = numbers.linear(&self.qkv, tokens);
-        numbers.linear(&self.proj, self_attention(numbers, qkv, self.num_heads, false))
+        numbers.linear(&self.proj, numbers.self_attention(qkv, self.num_heads, false))
     }
 }
 
@@ -416,7 +415,7 @@ impl EncoderMlp {
 
     /// [`EncoderMlp::forward`] over any kind of number.
     pub fn forward_in<N: Numbers>(&self, numbers: &N, tokens: N::T<3>) -> N::T<3> {
-        let hidden = self.activation.forward_in(numbers, numbers.linear(&self.fc1, tokens));
+        let hidden = numbers.linear_activated(&self.activation.function(), &self.fc1, tokens);
         numbers.linear(&self.fc2, hidden)
     }
 }

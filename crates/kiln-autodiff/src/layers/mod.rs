@@ -67,6 +67,22 @@ pub trait Numbers: Arithmetic {
         self.affine(x, weight, bias, D - 1, kernels::linear)
     }
 
+    /// `f(x W + b)` of Burn's linear layer.
+    fn linear_activated<const D: usize>(&self, function: &Function, layer: &Linear, x: Self::T<D>) -> Self::T<D> {
+        self.apply(function, self.linear(layer, x))
+    }
+
+    /// `f(x W + b)`: what [`Numbers::project`] and [`Arithmetic::apply`] give one after the other.
+    fn project_activated<const D: usize>(
+        &self,
+        function: &Function,
+        x: Self::T<D>,
+        weight: Self::T<2>,
+        bias: Option<Self::T<1>>,
+    ) -> Self::T<D> {
+        self.apply(function, self.project(x, weight, bias))
+    }
+
     /// Burn's convolution of sequences.
     fn conv1d(&self, layer: &Conv1d, x: Self::T<3>) -> Self::T<3> {
         affine::conv1d(self, layer, x)
@@ -244,6 +260,16 @@ pub trait Numbers: Arithmetic {
         options: AttentionModuleOptions,
     ) -> Self::T<4> {
         attention::attention(self, query, key, value, options)
+    }
+
+    /// [`Numbers::attention`] of every position to all, or with `is_causal` to itself and those before it, from a joint
+    /// projection: queries, keys and values side by side, each with its heads side by side.
+    ///
+    /// # Shapes
+    /// - `qkv`: `[batch_size, length, 3 * num_heads * head_dim]`
+    /// - output: `[batch_size, length, num_heads * head_dim]`
+    fn self_attention(&self, qkv: Self::T<3>, num_heads: usize, is_causal: bool) -> Self::T<3> {
+        attention::self_attention(self, qkv, num_heads, is_causal)
     }
 
     /// `exp(x_i) / sum_j exp(x_j)` along `dim`.

@@ -38,7 +38,7 @@ pub(super) fn layer_norm<N: Numbers, const D: usize>(numbers: &N, layer: &LayerN
 }
 
 /// The epsilon of a layer normalisation. Its field is private, its display is not, and shows all digits.
-fn epsilon_of(layer: &LayerNorm) -> f64 {
+pub(super) fn epsilon_of(layer: &LayerNorm) -> f64 {
     layer
         .custom_content(Content::new(DisplaySettings::new()))
         .and_then(|content| content.attributes.into_iter().find(|attribute| attribute.name == "epsilon"))

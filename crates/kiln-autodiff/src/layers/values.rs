@@ -1,15 +1,32 @@
 //! Layers of plain values: Burn's own forward passes, but for those that have kernels of ours.
 
+use burn::module::Param;
 use burn::nn::conv::{Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d};
 use burn::nn::norm::Normalization;
-use burn::nn::{BatchNorm, Dropout, Embedding, GroupNorm, InstanceNorm, LayerNorm, RmsNorm};
+use burn::nn::{BatchNorm, Dropout, Embedding, GroupNorm, InstanceNorm, LayerNorm, Linear, RmsNorm};
 use burn::tensor::ops::{AttentionModuleOptions, AvgPoolOptions, MaxPoolOptions};
 use burn::tensor::{Int, Tensor, activation, module};
+use kiln_kernels::layer_norm::Centre;
 
-use super::{Numbers, affine, dropout, kernels, normalised};
+use super::{Numbers, affine, attention, dropout, kernels, normalisation, normalised};
 use crate::{Arithmetic, Function, Values};
 
 impl Numbers for Values {
+    fn linear_activated<const D: usize>(&self, function: &Function, layer: &Linear, x: Tensor<D>) -> Tensor<D> {
+        self.project_activated(function, x, layer.weight.val(), layer.bias.as_ref().map(Param::val))
+    }
+
+    fn project_activated<const D: usize>(
+        &self,
+        function: &Function,
+        x: Tensor<D>,
+        weight: Tensor<2>,
+        bias: Option<Tensor<1>>,
+    ) -> Tensor<D> {
+        let by_kernel = |kernel| kernels::linear_activated(kernel, &x, &weight, bias.as_ref());
+        function.kernel().and_then(by_kernel).unwrap_or_else(|| self.apply(function, self.project(x, weight, bias)))
+    }
+
     fn conv1d(&self, layer: &Conv1d, x: Tensor<3>) -> Tensor<3> {
         layer.forward(x)
     }
@@ -76,7 +93,9 @@ impl Numbers for Values {
     }
 
     fn layer_norm<const D: usize>(&self, layer: &LayerNorm, x: Tensor<D>) -> Tensor<D> {
-        layer.forward(x)
+        let (gamma, beta) = (layer.gamma.val(), layer.beta.as_ref().map(Param::val));
+        let epsilon = normalisation::epsilon_of(layer);
+        kernels::layer_norm(&x, gamma, beta, epsilon, Centre::Mean).unwrap_or_else(|| layer.forward(x))
     }
 
     fn group_norm<const D: usize>(&self, layer: &GroupNorm, x: Tensor<D>) -> Tensor<D> {
@@ -88,12 +107,15 @@ impl Numbers for Values {
     }
 
     fn rms_norm<const D: usize>(&self, layer: &RmsNorm, x: Tensor<D>) -> Tensor<D> {
-        layer.forward(x)
+        kernels::layer_norm(&x, layer.gamma.val(), None, layer.epsilon, Centre::Zero)
+            .unwrap_or_else(|| layer.forward(x))
     }
 
     fn normalisation<const D: usize>(&self, layer: &Normalization, x: Tensor<D>) -> Tensor<D> {
         match layer {
             Normalization::Batch(norm) => self.batch_norm(norm, x),
+            Normalization::Layer(norm) => self.layer_norm(norm, x),
+            Normalization::Rms(norm) => self.rms_norm(norm, x),
             other => other.forward(x),
         }
     }
@@ -113,14 +135,19 @@ impl Numbers for Values {
         value: Tensor<4>,
         options: AttentionModuleOptions,
     ) -> Tensor<4> {
-        module::attention(query, key, value, None, None, options)
+        kernels::attention(query, key, value, options)
+    }
+
+    fn self_attention(&self, qkv: Tensor<3>, num_heads: usize, is_causal: bool) -> Tensor<3> {
+        kernels::self_attention(&qkv, num_heads, is_causal)
+            .unwrap_or_else(|| attention::self_attention(self, qkv, num_heads, is_causal))
     }
 
     fn softmax<const D: usize>(&self, x: Tensor<D>, dim: usize) -> Tensor<D> {
-        activation::softmax(x, dim)
+        kernels::softmax(x, dim)
     }
 
     fn log_softmax<const D: usize>(&self, x: Tensor<D>, dim: usize) -> Tensor<D> {
-        activation::log_softmax(x, dim)
+        kernels::log_softmax(x, dim)
     }
 }

@@ -1,6 +1,7 @@
 //! Functions of every element, with the Taylor coefficients that truncated polynomials need.
 
 use burn::tensor::{Tensor, activation};
+use kiln_kernels::activation::Function as Kernel;
 
 use super::series;
 use crate::custom_gradient;
@@ -151,6 +152,19 @@ pub enum Function {
     ClampMax(f64),
 }
 
+impl Function {
+    /// The kernel that computes the function together with its slope, where there is one.
+    pub(crate) fn kernel(&self) -> Option<Kernel> {
+        match self {
+            Self::Relu => Some(Kernel::Relu),
+            Self::Gelu => Some(Kernel::Gelu),
+            Self::GeluTanh => Some(Kernel::GeluTanh),
+            Self::Silu => Some(Kernel::Silu),
+            _ => None,
+        }
+    }
+}
+
 impl Elementwise for Function {
     fn value<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         match *self {
@@ -158,15 +172,15 @@ impl Elementwise for Function {
             Self::LeakyRelu(slope) => activation::leaky_relu(x, slope),
             Self::Elu(alpha) => activation::elu(x, alpha),
             Self::Selu => activation::selu(x),
-            Self::Gelu => activation::gelu(x),
-            Self::GeluTanh => activation::gelu_approximate(x),
-            Self::Silu => activation::silu(x),
+            Self::Gelu => kernels::activated(Kernel::Gelu, x, activation::gelu),
+            Self::GeluTanh => kernels::activated(Kernel::GeluTanh, x, activation::gelu_approximate),
+            Self::Silu => kernels::activated(Kernel::Silu, x, activation::silu),
             Self::Tanh => kernels::tanh(x),
             Self::Sigmoid => kernels::sigmoid(x),
             Self::Softplus => series::softplus(x),
-            Self::Exp => x.exp(),
+            Self::Exp => kernels::activated(Kernel::Exp, x, Tensor::exp),
             Self::Expm1 => series::expm1(x),
-            Self::Log => x.log(),
+            Self::Log => kernels::activated(Kernel::Log, x, Tensor::log),
             Self::Log1p => x.log1p(),
             Self::Sqrt => x.sqrt(),
             Self::Recip => x.recip(),
@@ -174,7 +188,7 @@ impl Elementwise for Function {
             Self::Power(power) => x.powf_scalar(power),
             Self::Sin => x.sin(),
             Self::Cos => x.cos(),
-            Self::Erf => x.erf(),
+            Self::Erf => kernels::activated(Kernel::Erf, x, Tensor::erf),
             Self::Abs => x.abs(),
             Self::ClampMin(limit) => x.clamp_min(limit),
             Self::ClampMax(limit) => x.clamp_max(limit),

@@ -6,8 +6,9 @@ use burn::tensor::Tensor;
 use super::{Arithmetic, Elementwise};
 
 /// Plain values. Every operation is the one call of Burn that it stands for, so that a network written over
-/// [`Numbers`](crate::Numbers) trains as fast as one written over tensors. Linear layers and convolutions of images are
-/// kernels of `kiln-kernels` on the processor, which are faster than Burn's and differ from them by rounding alone.
+/// [`Numbers`](crate::Numbers) trains as fast as one written over tensors. Linear layers and convolutions of images, and in
+/// single precision attention, normalisation of layers, softmax and the usual activations, are kernels of `kiln-kernels` on
+/// the processor, which are faster than Burn's and differ from them by rounding alone.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};

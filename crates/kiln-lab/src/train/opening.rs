@@ -133,7 +133,7 @@ impl TrainConfig {
 fn task_of(splits: &Splits) -> Task {
     match splits.preprocessing.targets {
         TargetEncoding::Classes { .. } => Task::Classify,
-        TargetEncoding::Values { .. } => Task::Regress,
+        TargetEncoding::Values { .. } | TargetEncoding::Pixels => Task::Regress,
     }
 }
 

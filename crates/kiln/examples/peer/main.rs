@@ -24,6 +24,8 @@ mod ntk;
 mod perceptual_similarity;
 mod sharpness;
 mod training;
+mod transformer_ops;
+mod transformers;
 mod z_loss;
 
 use measure::{Flags, Outcome};
@@ -49,6 +51,8 @@ fn main() -> Outcome<()> {
         ntk::bench(),
         perceptual_similarity::bench(),
         sharpness::bench(),
+        transformer_ops::bench(),
+        transformers::bench(),
         z_loss::bench(),
     ];
     if let Some(unknown) = flags.benches.iter().find(|wanted| !benches.iter().any(|bench| bench.name == **wanted)) {

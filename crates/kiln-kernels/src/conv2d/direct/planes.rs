@@ -70,7 +70,8 @@ impl Plane {
     fn copy(&self, phase: usize, source: &[f32], copy: &mut [f32]) {
         let first = self.origin + phase as isize;
         let start = usize::try_from(-first).unwrap_or(0).div_ceil(self.step).min(self.length);
-        let end = usize::try_from(self.size as isize - first).unwrap_or(0).div_ceil(self.step).clamp(start, self.length);
+        let end =
+            usize::try_from(self.size as isize - first).unwrap_or(0).div_ceil(self.step).clamp(start, self.length);
         copy[..start].fill(0.0);
         copy[end..].fill(0.0);
         if start == end {

@@ -50,7 +50,7 @@ impl BagEvaluation {
             TargetEncoding::Classes { .. } => {
                 Self::Proportions(ProportionEvaluation::new(&predicted, &truth, &examples.sizes()))
             }
-            TargetEncoding::Values { .. } => {
+            TargetEncoding::Values { .. } | TargetEncoding::Pixels => {
                 let restored = |rows: Vec<Vec<f64>>| -> Vec<Vec<f64>> {
                     let units = |row: Vec<f64>| {
                         let mut values: Vec<f32> = row.into_iter().map(|value| value as f32).collect();

@@ -89,7 +89,7 @@ pub fn bag_loss(targets: &TargetEncoding, rho: f64) -> Result<BagLoss, LabError>
 pub(super) fn kind_of(targets: &TargetEncoding) -> BagLossKind {
     match targets {
         TargetEncoding::Classes { .. } => BagLossKind::CrossEntropy,
-        TargetEncoding::Values { .. } => BagLossKind::Squared,
+        TargetEncoding::Values { .. } | TargetEncoding::Pixels => BagLossKind::Squared,
     }
 }
 

@@ -1,0 +1,151 @@
+//! Softmax and its logarithm over the last axis.
+
+use burn::tensor::{DType, Tensor};
+
+use crate::elementary::{exp_of_negative, log};
+use crate::flex::element_type;
+use crate::rows::{LANES, change_row, changed, changed_beside, sum, sum_beside};
+use crate::vector::{FusedKernel, MultiplyAdd, vectorised};
+
+/// Whether these kernels take `x`: a tensor of `f32` on the Flex device, in its graph or outside.
+pub fn applies<const D: usize>(x: &Tensor<D>) -> bool {
+    element_type(x) == Some(DType::F32)
+}
+
+/// `y_i = exp(x_i - max) / sum_j exp(x_j - max)` over the last axis.
+///
+/// # Panics
+/// Where [`applies`] is false, and for a tensor in a graph.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use kiln_kernels::softmax;
+///
+/// let y = softmax::forward(Tensor::<1>::from_floats([0.0, 0.0], &Device::flex()));
+/// assert_eq!(y.try_into_vec_as::<f32>().unwrap(), [0.5, 0.5]);
+/// ```
+pub fn forward<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    changed(x, |rows, cols| vectorised(Softmax { rows, cols }))
+}
+
+/// The gradient of [`forward`], `y_i (g_i - sum_j y_j g_j)`, of an `upstream` gradient `g` of its output `y`.
+///
+/// # Panics
+/// As [`forward`].
+pub fn backward<const D: usize>(y: Tensor<D>, upstream: Tensor<D>) -> Tensor<D> {
+    changed_beside(upstream, y, |rows, outputs, cols| vectorised(SoftmaxGradient { rows, outputs, cols }))
+}
+
+/// `y_i = x_i - max - log sum_j exp(x_j - max)` over the last axis.
+///
+/// # Panics
+/// As [`forward`].
+pub fn log_forward<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    changed(x, |rows, cols| vectorised(LogSoftmax { rows, powers: &mut vec![0.0; cols] }))
+}
+
+/// The gradient of [`log_forward`], `g_i - exp(y_i) sum_j g_j`, of an `upstream` gradient `g` of its output `y`.
+///
+/// # Panics
+/// As [`forward`].
+pub fn log_backward<const D: usize>(y: Tensor<D>, upstream: Tensor<D>) -> Tensor<D> {
+    changed_beside(upstream, y, |rows, outputs, cols| {
+        vectorised(LogSoftmaxGradient { rows, outputs, powers: &mut vec![0.0; cols] });
+    })
+}
+
+struct Softmax<'a> {
+    rows: &'a mut [f32],
+    cols: usize,
+}
+
+impl FusedKernel for Softmax<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run_with<M: MultiplyAdd>(self, m: M) {
+        for row in self.rows.chunks_exact_mut(self.cols) {
+            let max = largest(row);
+            change_row(row, |x| exp_of_negative(m, x - max));
+            let rate = 1.0 / sum(row, |power| power);
+            row.iter_mut().for_each(|x| *x *= rate);
+        }
+    }
+}
+
+struct SoftmaxGradient<'a> {
+    rows: &'a mut [f32],
+    outputs: &'a [f32],
+    cols: usize,
+}
+
+impl FusedKernel for SoftmaxGradient<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run_with<M: MultiplyAdd>(self, _: M) {
+        for (row, outputs) in self.rows.chunks_exact_mut(self.cols).zip(self.outputs.chunks_exact(self.cols)) {
+            let mean = sum_beside(row, outputs, |g, y| g * y);
+            row.iter_mut().zip(outputs).for_each(|(g, y)| *g = y * (*g - mean));
+        }
+    }
+}
+
+struct LogSoftmax<'a> {
+    rows: &'a mut [f32],
+    /// Of the length of a row.
+    powers: &'a mut [f32],
+}
+
+impl FusedKernel for LogSoftmax<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run_with<M: MultiplyAdd>(self, m: M) {
+        let Self { rows, powers } = self;
+        for row in rows.chunks_exact_mut(powers.len()) {
+            let max = largest(row);
+            powers.copy_from_slice(row);
+            change_row(powers, |x| exp_of_negative(m, x - max));
+            let log_sum = log(m, sum(powers, |power| power));
+            row.iter_mut().for_each(|x| *x = (*x - max) - log_sum);
+        }
+    }
+}
+
+struct LogSoftmaxGradient<'a> {
+    rows: &'a mut [f32],
+    outputs: &'a [f32],
+    /// Of the length of a row.
+    powers: &'a mut [f32],
+}
+
+impl FusedKernel for LogSoftmaxGradient<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run_with<M: MultiplyAdd>(self, m: M) {
+        let Self { rows, outputs, powers } = self;
+        let cols = powers.len();
+        for (row, outputs) in rows.chunks_exact_mut(cols).zip(outputs.chunks_exact(cols)) {
+            let total = sum(row, |g| g);
+            powers.copy_from_slice(outputs);
+            change_row(powers, |y| exp_of_negative(m, y));
+            row.iter_mut().zip(&*powers).for_each(|(g, power)| *g = m.multiply_add(-power, total, *g));
+        }
+    }
+}
+
+/// The largest number of a row; what is not a number is left out.
+#[inline(always)]
+fn largest(row: &[f32]) -> f32 {
+    let (pieces, rest) = row.as_chunks::<LANES>();
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    for piece in pieces {
+        for lane in 0..LANES {
+            lanes[lane] = if piece[lane] > lanes[lane] { piece[lane] } else { lanes[lane] };
+        }
+    }
+    let larger = |max: f32, x: &f32| if *x > max { *x } else { max };
+    rest.iter().fold(lanes.iter().fold(f32::NEG_INFINITY, larger), larger)
+}

@@ -1,0 +1,200 @@
+use burn::tensor::activation::softmax;
+use burn::tensor::ops::AttentionModuleOptions;
+use burn::tensor::{Bool, DType, Device, Int, Tensor, module};
+use kiln_check::values;
+use kiln_kernels::attention;
+use proptest::prelude::*;
+
+use crate::exactness::{assert_exact, assert_same_bits, exact, random};
+
+fn options(is_causal: bool) -> AttentionModuleOptions {
+    AttentionModuleOptions { is_causal, ..Default::default() }
+}
+
+/// The formula, by Burn's elementary operations.
+fn formula([query, key, value]: [Tensor<4>; 3], options: &AttentionModuleOptions) -> Tensor<4> {
+    let [.., queries, width] = query.dims();
+    let [.., keys, _] = key.dims();
+    let scale = options.scale.unwrap_or(1.0 / (width as f64).sqrt());
+    let mut scores = query.matmul(key.swap_dims(2, 3)) * scale;
+    if options.is_causal {
+        let row = Tensor::<1, Int>::arange(0..queries as i64, &Device::flex()).unsqueeze_dim::<2>(1);
+        let col = Tensor::<1, Int>::arange(0..keys as i64, &Device::flex()).unsqueeze_dim::<2>(0);
+        let last = row.expand([queries, keys]) + (keys - queries) as i64;
+        let future: Tensor<2, Bool> = col.expand([queries, keys]).greater(last);
+        scores = scores.clone().mask_fill(future.unsqueeze::<4>().expand(scores.dims()), f32::NEG_INFINITY);
+    }
+    softmax(scores, 3).matmul(value)
+}
+
+fn agrees(inputs: [Tensor<4>; 3], options: &AttentionModuleOptions) {
+    let [query, key, value] = inputs.clone();
+    let attended = attention::forward(query, key, value, options);
+    let output = attended.output.clone();
+    let upstream = random(output.dims());
+    let gradients = attention::backward(inputs.clone(), attended, upstream.clone(), options);
+
+    let tracked = inputs.each_ref().map(exact);
+    let expected = formula(tracked.clone(), options);
+    assert_exact(&output, &expected.clone().inner());
+    let by_burn = (expected * upstream.cast(DType::F64).autodiff()).sum().backward();
+    for (gradient, tracked) in gradients.iter().zip(&tracked) {
+        assert_exact(gradient, &tracked.grad(&by_burn).unwrap());
+    }
+}
+
+fn inputs([batch_size, heads, queries, keys, width]: [usize; 5]) -> [Tensor<4>; 3] {
+    let of = |len| random([batch_size, heads, len, width]);
+    [of(queries), of(keys), of(keys)]
+}
+
+/// Queries, keys and values of `[batch_size, heads, len, width]` side by side.
+fn joint(inputs: &[Tensor<4>; 3]) -> Tensor<3> {
+    let parts = inputs.each_ref().map(|part| {
+        let [batch_size, heads, len, width] = part.dims();
+        part.clone().swap_dims(1, 2).reshape([batch_size, len, heads * width])
+    });
+    Tensor::cat(parts.to_vec(), 2)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn output_and_gradients_are_those_of_the_formula(
+        [batch_size, heads] in [1..3usize, 1..4usize],
+        [queries, more_keys, width] in [1..90usize, 0..90usize, 1..40usize],
+        is_causal: bool,
+        scale in prop_oneof![Just(None), Just(Some(0.7))],
+    ) {
+        let options = AttentionModuleOptions { scale, ..options(is_causal) };
+        agrees(inputs([batch_size, heads, queries, queries + more_keys, width]), &options);
+    }
+
+    #[test]
+    fn a_joint_projection_is_its_parts_to_the_last_bit(
+        [batch_size, heads, len, width] in [1..4usize, 1..4usize, 1..80usize, 1..40usize],
+        is_causal: bool,
+    ) {
+        let parts = inputs([batch_size, heads, len, len, width]);
+        let (qkv, options) = (joint(&parts), options(is_causal));
+        let side_by_side = |tensor: Tensor<4>| tensor.swap_dims(1, 2).reshape([batch_size, len, heads * width]);
+
+        let attended = attention::forward_joint(qkv.clone(), heads, is_causal);
+        let [query, key, value] = parts.clone();
+        let apart = attention::forward(query, key, value, &options);
+        prop_assert!(attended.output.to_data() == side_by_side(apart.output.clone()).to_data());
+
+        let upstream = random([batch_size, heads, len, width]);
+        let gradient = attention::backward_joint(qkv, attended, side_by_side(upstream.clone()), heads, is_causal);
+        let gradients = attention::backward(parts, apart, upstream, &options);
+        prop_assert!(gradient.to_data() == joint(&gradients).to_data());
+    }
+}
+
+#[test]
+fn the_shapes_of_small_vision_transformers_are_those_of_the_formula() {
+    for dims in [[2, 4, 49, 49, 16], [2, 3, 65, 65, 64]] {
+        for is_causal in [false, true] {
+            agrees(inputs(dims), &options(is_causal));
+        }
+    }
+}
+
+#[test]
+fn long_sequences_are_carried_on_from_block_to_block() {
+    for [queries, keys] in [[600, 600], [300, 1030], [1, 700], [513, 257]] {
+        agrees(inputs([1, 2, queries, keys, 24]), &options(false));
+        if queries <= keys {
+            agrees(inputs([1, 2, queries, keys, 16]), &options(true));
+        }
+    }
+}
+
+#[test]
+fn what_burn_computes_is_what_the_kernel_computes() {
+    let [query, key, value] = inputs([2, 3, 20, 31, 8]);
+    for is_causal in [false, true] {
+        let expected = module::attention(query.clone(), key.clone(), value.clone(), None, None, options(is_causal));
+        let actual = attention::forward(query.clone(), key.clone(), value.clone(), &options(is_causal));
+        assert_exact(&actual.output, &expected);
+    }
+}
+
+#[test]
+fn a_key_that_is_not_seen_has_no_influence_whatever_it_holds() {
+    let [query, key, value] = inputs([1, 2, 70, 70, 16]);
+    let attended = |key, value| attention::forward(query.clone(), key, value, &options(true)).output.narrow(2, 0, 50);
+    let expected = attended(key.clone(), value.clone());
+    let wild = |tensor: Tensor<4>| {
+        tensor.slice_assign([0..1, 0..2, 50..70, 0..16], Tensor::full([1, 2, 20, 16], 1e30, &Device::flex()))
+    };
+    assert!(attended(wild(key), wild(value)).to_data() == expected.to_data());
+}
+
+#[test]
+fn large_scores_neither_overflow_nor_divide_by_zero() {
+    let [query, key, value] = inputs([1, 1, 33, 400, 16]);
+    let scaled = [query * 80.0, key * 80.0, value.clone()];
+    let [query, key, _] = scaled.clone();
+    let attended = attention::forward(query, key, value, &options(false));
+    assert!(values(&attended.output).iter().all(|value| value.is_finite()));
+    let gradients = attention::backward(scaled, attended, random([1, 1, 33, 16]), &options(false));
+    assert!(gradients.iter().all(|gradient| values(gradient).iter().all(|value| value.is_finite())));
+}
+
+#[test]
+fn what_is_not_a_number_stays_that() {
+    let [query, key, value] = inputs([1, 1, 3, 5, 4]);
+    let query = query.slice_assign([0..1, 0..1, 1..2, 0..1], Tensor::full([1, 1, 1, 1], f32::NAN, &Device::flex()));
+    let output = values(&attention::forward(query, key, value, &options(false)).output);
+    assert!(output[4..8].iter().all(|value| value.is_nan()) && output[..4].iter().all(|value| value.is_finite()));
+}
+
+#[test]
+fn views_of_all_kinds_are_read_as_burn_reads_them() {
+    let wide = random([3, 2, 20, 24]);
+    let turned = random([2, 8, 3, 20]).permute([2, 0, 3, 1]);
+    let swapped = random([3, 20, 2, 8]).swap_dims(1, 2);
+    agrees([wide.narrow(3, 5, 8), turned, swapped], &options(true));
+    let shared = random([1, 1, 9, 8]).expand([4, 2, 9, 8]);
+    agrees([shared.clone(), shared.clone().flip([2]), shared], &options(false));
+}
+
+#[test]
+fn any_number_of_threads_gives_the_same_bits() {
+    let parts = inputs([2, 3, 330, 330, 16]);
+    let upstream = random([2, 3, 330, 16]);
+    assert_same_bits(|| {
+        let [query, key, value] = parts.clone();
+        let attended = attention::forward(query, key, value, &options(true));
+        let output = attended.output.clone();
+        let gradients = attention::backward(parts.clone(), attended, upstream.clone(), &options(true));
+        [output].into_iter().chain(gradients).collect()
+    });
+}
+
+#[test]
+fn other_attentions_are_left_to_burn() {
+    let [query, key, value] = inputs([1, 2, 5, 4, 8]);
+    let applies = |options| attention::applies(&query, &key, &value, &options);
+    assert!(applies(options(false)));
+    // The first query sees no key.
+    assert!(!applies(options(true)));
+    assert!(!applies(AttentionModuleOptions { softcap: Some(1.0), ..options(false) }));
+    assert!(!attention::applies_to_joint(&Tensor::zeros([1, 0, 6], &Device::flex())));
+    assert!(!attention::applies_to_joint(&Tensor::zeros([1, 2, 6], (&Device::flex(), DType::F64))));
+    assert!(attention::applies_to_joint(&Tensor::zeros([1, 2, 6], &Device::flex().autodiff())));
+}
+
+#[test]
+#[should_panic(expected = "queries, keys and values of 4 heads do not fit 18 numbers")]
+fn heads_that_do_not_fit_are_named() {
+    attention::forward_joint(random([1, 2, 18]), 4, false);
+}
+
+#[test]
+#[should_panic(expected = "queries [1, 2, 5, 8], keys [1, 2, 4, 8] and values [1, 2, 3, 8] do not fit")]
+fn shapes_that_do_not_fit_are_named() {
+    attention::forward(random([1, 2, 5, 8]), random([1, 2, 4, 8]), random([1, 2, 3, 8]), &options(false));
+}

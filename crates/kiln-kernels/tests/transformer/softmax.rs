@@ -1,0 +1,82 @@
+use burn::tensor::{DType, Device, Tensor, activation};
+use kiln_check::{assert_close, values};
+use kiln_kernels::softmax;
+use proptest::prelude::*;
+
+use crate::exactness::{assert_exact, assert_same_bits, exact, random};
+
+fn agrees(x: Tensor<2>) {
+    let upstream = random(x.dims());
+    let tracked = exact(&x);
+    let pulled = |output: Tensor<2>| {
+        let gradients = (output.clone() * upstream.clone().cast(DType::F64).autodiff()).sum().backward();
+        (output.inner(), tracked.grad(&gradients).unwrap())
+    };
+    let (expected, gradient) = pulled(activation::softmax(tracked.clone(), 1));
+    let y = softmax::forward(x.clone());
+    assert_exact(&y, &expected);
+    assert_exact(&softmax::backward(y, upstream.clone()), &gradient);
+    let (expected, gradient) = pulled(activation::log_softmax(tracked.clone(), 1));
+    let y = softmax::log_forward(x);
+    assert_exact(&y, &expected);
+    assert_exact(&softmax::log_backward(y, upstream.clone()), &gradient);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(80))]
+
+    #[test]
+    fn outputs_and_gradients_are_those_of_burn([rows, cols] in [1..60usize, 1..150usize], spread in 0.1..3.0f64) {
+        agrees(random([rows, cols]) * spread);
+    }
+}
+
+#[test]
+fn many_rows_and_long_rows_are_those_of_burn() {
+    for dims in [[3000, 10], [5, 30_000], [200, 200]] {
+        agrees(random(dims));
+    }
+}
+
+#[test]
+fn views_are_left_as_they_are() {
+    let wide = random([20, 30]);
+    let before = wide.to_data();
+    agrees(wide.clone().transpose());
+    agrees(wide.clone().narrow(1, 3, 17));
+    agrees(wide.clone().narrow(0, 0, 1).expand([5, 30]));
+    assert_eq!(wide.into_data(), before);
+}
+
+#[test]
+fn extreme_rows_have_their_limits() {
+    let (inf, nan) = (f32::INFINITY, f32::NAN);
+    let x = Tensor::<2>::from_floats([[-inf, 0.0, 0.0], [300.0, -300.0, 300.0], [nan, 0.0, 1.0]], &Device::flex());
+    let y = values(&softmax::forward(x.clone()));
+    assert_close(&y[..6], &[0.0, 0.5, 0.5, 0.5, 0.0, 0.5], 1e-7);
+    assert!(y[6..].iter().all(|value| value.is_nan()));
+    let y = values(&softmax::log_forward(x));
+    let half = 0.5_f64.ln();
+    assert_close(&y[..6], &[f64::NEG_INFINITY, half, half, half, half - 600.0, half], 1e-6);
+    assert!(y[6..].iter().all(|value| value.is_nan()));
+}
+
+#[test]
+fn empty_tensors_are_empty() {
+    for dims in [[0, 3], [3, 0]] {
+        let x = Tensor::<2>::zeros(dims, &Device::flex());
+        assert_eq!(softmax::forward(x.clone()).dims(), dims);
+        assert_eq!(softmax::backward(x.clone(), x).dims(), dims);
+    }
+}
+
+#[test]
+fn any_number_of_threads_gives_the_same_bits() {
+    let (x, upstream) = (random([1000, 77]), random([1000, 77]));
+    assert_same_bits(|| {
+        let (y, log) = (softmax::forward(x.clone()), softmax::log_forward(x.clone()));
+        let gradients =
+            [softmax::backward(y.clone(), upstream.clone()), softmax::log_backward(log.clone(), upstream.clone())];
+        [y, log].into_iter().chain(gradients).collect()
+    });
+}

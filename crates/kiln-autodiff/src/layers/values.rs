@@ -5,7 +5,7 @@ use burn::nn::conv::{Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d};
 use burn::nn::norm::Normalization;
 use burn::nn::{BatchNorm, Dropout, Embedding, GroupNorm, InstanceNorm, LayerNorm, Linear, RmsNorm};
 use burn::tensor::ops::{AttentionModuleOptions, AvgPoolOptions, MaxPoolOptions};
-use burn::tensor::{Int, Tensor, activation, module};
+use burn::tensor::{Int, Tensor, module};
 use kiln_kernels::layer_norm::Centre;
 
 use super::{Numbers, affine, attention, dropout, kernels, normalisation, normalised};

@@ -72,7 +72,11 @@ fn check_names<'a>(key: &str, names: impl Iterator<Item = &'a str> + Clone) -> R
     for needed in [MSE, MAE, MS_SSIM] {
         let found = names.clone().filter(|name| *name == needed).count();
         if found != 1 {
-            return Err(LabError::setting(key, format!("{found} of {needed}"), format!("{needed} once, which is compared")));
+            return Err(LabError::setting(
+                key,
+                format!("{found} of {needed}"),
+                format!("{needed} once, which is compared"),
+            ));
         }
     }
     Ok(())

@@ -80,10 +80,7 @@ fn one(
     let [input, target] = whole(&test, factor, context)?;
     let output = upscaled(&network, input)?;
     let is_drawn = run.seeds().first() == Some(&plan.seed);
-    let tested = Tested {
-        shown: is_drawn.then(|| drawn(&output, &target)),
-        quality: judge(output, target)?,
-    };
+    let tested = Tested { shown: is_drawn.then(|| drawn(&output, &target)), quality: judge(output, target)? };
     Ok(Some(Judged::new(plan.contender, outputs(&network, &patches(&[validation])?, context), tested)?))
 }
 
@@ -117,11 +114,7 @@ fn drawn(output: &Tensor<4>, target: &Tensor<4>) -> Shown {
 }
 
 /// Bicubic interpolation alone, one result a seed, and the picture of the first.
-fn bicubic(
-    factor: usize,
-    photographs: &[ImagePlanes],
-    run: &Run,
-) -> Result<(Vec<Option<Quality>>, Shown), LabError> {
+fn bicubic(factor: usize, photographs: &[ImagePlanes], run: &Run) -> Result<(Vec<Option<Quality>>, Shown), LabError> {
     let context = JobContext::detached(run.device());
     let (mut qualities, mut first) = (Vec::new(), None);
     for &seed in run.seeds() {

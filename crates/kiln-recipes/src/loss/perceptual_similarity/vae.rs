@@ -51,9 +51,10 @@ pub(super) fn run(settings: &Settings, run: &mut Run) -> Result<Vec<Finding>, La
     let images = Images::open(settings, run)?;
     let sweep = sweep(settings, &images, run)?;
     run.plot("rate-over-weight", &sweep_plot(settings, &sweep))?;
-    let weights = settings.vae.losses.iter().map(|contender| {
-        (contender.name.clone(), weight_for(settings.vae.nats, contender, sweep.of(&contender.name)))
-    });
+    let weights =
+        settings.vae.losses.iter().map(|contender| {
+            (contender.name.clone(), weight_for(settings.vae.nats, contender, sweep.of(&contender.name)))
+        });
     let weights = ByName { entries: weights.collect() };
     let seeds = run.seeds().to_vec();
     let mut plans = Vec::new();
@@ -63,7 +64,13 @@ pub(super) fn run(settings: &Settings, run: &mut Run) -> Result<Vec<Finding>, La
     }
     let ended = run.grid(VAE, &plans, Plan::key, |plan, context| one(plan, settings, &images, run, context))?;
     let ended = ByName {
-        entries: settings.vae.losses.iter().map(|contender| contender.name.clone()).zip(by_seeds(&ended, &seeds)).collect(),
+        entries: settings
+            .vae
+            .losses
+            .iter()
+            .map(|contender| contender.name.clone())
+            .zip(by_seeds(&ended, &seeds))
+            .collect(),
     };
     let tested = ended.entries.iter().map(|(name, ended)| {
         (name.clone(), ended.iter().map(|ended| ended.as_ref().map(|ended| ended.tested.clone())).collect())
@@ -116,12 +123,15 @@ fn sweep(settings: &Settings, images: &Images, run: &Run) -> Result<ByName<Vec<O
     }
     let ended = run.grid(VAE, &plans, Plan::key, |plan, context| one(plan, settings, images, run, context))?;
     let mut nats = ended.chunks(tuning.len().max(1)).map(|ended| {
-        let nats: Option<Vec<f64>> = ended.iter().map(|ended| ended.as_ref().map(|ended| ended.validation_nats)).collect();
+        let nats: Option<Vec<f64>> =
+            ended.iter().map(|ended| ended.as_ref().map(|ended| ended.validation_nats)).collect();
         nats.map(|nats| Summary::of(&nats).mean)
     });
-    let entries = settings.vae.losses.iter().map(|contender| {
-        (contender.name.clone(), nats.by_ref().take(contender.weights.len()).collect())
-    });
+    let entries = settings
+        .vae
+        .losses
+        .iter()
+        .map(|contender| (contender.name.clone(), nats.by_ref().take(contender.weights.len()).collect()));
     Ok(ByName { entries: entries.collect() })
 }
 
@@ -180,9 +190,8 @@ fn nats(network: &Network, rows: &ImageRows, context: &JobContext) -> Result<f64
 
 /// Whether the codes of all losses carry the same number of nats.
 fn matched(description: &str, ended: &ByName<Vec<Option<Ended>>>, weights: &ByName<f64>) -> Finding {
-    let nats = |ended: &[Option<Ended>]| {
-        Summary::of(&ended.iter().flatten().map(|ended| ended.test_nats).collect::<Vec<_>>())
-    };
+    let nats =
+        |ended: &[Option<Ended>]| Summary::of(&ended.iter().flatten().map(|ended| ended.test_nats).collect::<Vec<_>>());
     let rates: Vec<(String, Summary)> = ended.entries.iter().map(|(name, ended)| (name.clone(), nats(ended))).collect();
     let means = || rates.iter().map(|(_, rate)| rate.mean);
     let ratio = means().fold(f64::NAN, f64::max) / means().fold(f64::NAN, f64::min);

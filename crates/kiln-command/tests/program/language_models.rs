@@ -139,7 +139,7 @@ fn what_no_language_model_can_be_made_of_is_refused() {
         ("--data digits --task language-model", 2, "classify or regress, for digits has rows with a target"),
         ("--data own.csv --task language-model", 2, "classify or regress, for own.csv has rows with a target"),
         ("--data novel.txt --task classify", 2, "language-model, for novel.txt is running text"),
-        ("--data novel.txt --task translate", 2, "classify, regress or language-model is needed"),
+        ("--data novel.txt --task translate", 2, "classify, regress, language-model, autoencode or upscale is needed"),
         ("--data novel.txt --target y", 2, "`target` cannot be `y`: left out"),
         ("--data own.csv --context 4", 2, "`context` cannot be `4`: left out"),
         ("--data novel.txt --context 0", 2, "`context` cannot be `0`: at least 1"),

@@ -3,6 +3,7 @@
 mod bad_data;
 mod comparing_images;
 mod documents;
+mod images;
 mod language_models;
 mod noise;
 mod predicting;

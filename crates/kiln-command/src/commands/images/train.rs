@@ -58,9 +58,6 @@ fn prepare(config: TrainConfig, dir: &kiln_data::DataDir) -> Result<(TrainConfig
     network
         .init_seeded(&data.shape, data.shape.iter().product(), config.seed, &Device::default())
         .map_err(|error| Failure::usage(format!("--model {}: {error}", config.model())))?;
-    for part in [&data.splits.train, &data.splits.validation, &data.splits.test] {
-        data.rows(part)?;
-    }
     data.splits.notes.iter().for_each(|note| eprintln!("{note}"));
     Ok((config, data))
 }

@@ -10,6 +10,7 @@ use super::super::{
     LANGUAGE_MODELS, LOSSES, MODELS, OUTPUT_LAYERS, Objective, OutputLayer, REGRESSION_LOSSES, Selector, TrainConfig,
     TrainingTask,
 };
+use super::rows::grid;
 use super::{
     AUTOENCODERS, ElVaeObjective, IMAGE_LOSSES, ImageData, ImageLossChoice, ImageObjective, ImageTask, UPSCALERS,
 };
@@ -67,11 +68,10 @@ impl TrainConfig {
             }
         }
         let shape = self.window(&splits.train)?;
-        let data = ImageData { splits, task, shape };
-        for part in [&data.splits.train, &data.splits.validation, &data.splits.test] {
+        for part in [&splits.train, &splits.validation, &splits.test] {
             self.refuse_other_sizes(part, shape)?;
         }
-        Ok((self, data))
+        Ok((self, ImageData { splits, task, shape }))
     }
 
     /// The network, but for the size of the pictures.
@@ -140,10 +140,10 @@ impl TrainConfig {
         }
     }
 
-    /// Refuses pictures of another size where they are taken as a whole.
+    /// Refuses pictures smaller than the window, and of another size where they are taken as a whole.
     fn refuse_other_sizes(&self, pictures: &[ImagePlanes], [_, height, width]: [usize; 3]) -> Result<(), LabError> {
         if self.crop.is_some() {
-            return Ok(());
+            return pictures.iter().try_for_each(|picture| grid(picture, [height, width]).map(drop));
         }
         match pictures.iter().find(|picture| picture.shape[1..] != [height, width]) {
             None => Ok(()),

@@ -136,7 +136,10 @@ impl Examples for ImageRows {
 }
 
 /// Places of the windows that fit beside each other, in the middle of a picture.
-fn grid(picture: &ImagePlanes, [window_height, window_width]: [usize; 2]) -> Result<Vec<[usize; 2]>, LabError> {
+pub(super) fn grid(
+    picture: &ImagePlanes,
+    [window_height, window_width]: [usize; 2],
+) -> Result<Vec<[usize; 2]>, LabError> {
     let [_, height, width] = picture.shape;
     if height < window_height || width < window_width {
         let given = if window_height == window_width {

@@ -36,9 +36,9 @@ pub(super) fn run(settings: &Settings, run: &mut Run) -> Result<Vec<Finding>, La
         let set = &sets.here[place];
         let set = Set::new(set, settings)?;
         let work = |plan: &Plan<'_>, context: &JobContext| one(plan, &set, settings, context);
-        let (accuracies, rates) = at_best_rates(CODES, dataset, settings, run, work)?;
-        findings.push(report(dataset, &accuracies, settings));
-        run.note(pictures::rates(dataset, &rates));
+        let compared = at_best_rates(CODES, dataset, settings, run, work)?;
+        findings.push(report(dataset, &compared.results, settings));
+        run.note(pictures::rates(dataset, &compared.rates));
     }
     Ok(findings)
 }

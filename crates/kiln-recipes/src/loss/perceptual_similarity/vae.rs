@@ -30,6 +30,8 @@ struct Plan<'a> {
     contender: &'a VaeContender,
     weight: f64,
     seed: u64,
+    /// Whether some of its images are drawn: those of the first seed.
+    is_drawn: bool,
 }
 
 /// What it leaves.
@@ -60,9 +62,9 @@ pub(super) fn run(settings: &Settings, run: &mut Run) -> Result<Vec<Finding>, La
     let mut plans = Vec::new();
     for contender in &settings.vae.losses {
         let weight = *weights.of(&contender.name);
-        plans.extend(seeds.iter().map(|&seed| Plan { contender, weight, seed }));
+        plans.extend(seeds.iter().map(|&seed| Plan::new(contender, weight, seed, &seeds)));
     }
-    let ended = run.grid(VAE, &plans, Plan::key, |plan, context| one(plan, settings, &images, run, context))?;
+    let ended = run.grid(VAE, &plans, Plan::key, |plan, context| one(plan, settings, &images, context))?;
     let ended = ByName {
         entries: settings
             .vae
@@ -106,7 +108,11 @@ impl Images {
     }
 }
 
-impl Plan<'_> {
+impl<'a> Plan<'a> {
+    fn new(contender: &'a VaeContender, weight: f64, seed: u64, seeds: &[u64]) -> Self {
+        Self { contender, weight, seed, is_drawn: seeds.first() == Some(&seed) }
+    }
+
     fn key(&self) -> String {
         format!("{}-weight-{}-seed-{}", self.contender.name, self.weight, self.seed)
     }
@@ -118,10 +124,10 @@ fn sweep(settings: &Settings, images: &Images, run: &Run) -> Result<ByName<Vec<O
     let mut plans = Vec::new();
     for contender in &settings.vae.losses {
         for &weight in &contender.weights {
-            plans.extend(tuning.iter().map(|&seed| Plan { contender, weight, seed }));
+            plans.extend(tuning.iter().map(|&seed| Plan::new(contender, weight, seed, run.seeds())));
         }
     }
-    let ended = run.grid(VAE, &plans, Plan::key, |plan, context| one(plan, settings, images, run, context))?;
+    let ended = run.grid(VAE, &plans, Plan::key, |plan, context| one(plan, settings, images, context))?;
     let mut nats = ended.chunks(tuning.len().max(1)).map(|ended| {
         let nats: Option<Vec<f64>> =
             ended.iter().map(|ended| ended.as_ref().map(|ended| ended.validation_nats)).collect();
@@ -141,7 +147,7 @@ fn weight_for(nats: f64, contender: &VaeContender, tried: &[Option<f64>]) -> f64
     let points: Vec<(f64, f64)> =
         contender.weights.iter().zip(tried).filter_map(|(&weight, nats)| Some((weight, (*nats)?))).collect();
     let between = points.windows(2).find(|pair| (pair[0].1 - nats) * (pair[1].1 - nats) <= 0.0);
-    if let Some(&[(low, below), (high, above)]) = between.and_then(|pair| pair.as_array::<2>()) {
+    if let Some(&[(low, below), (high, above)]) = between {
         let share = if above == below { 0.0 } else { (nats - below) / (above - below) };
         return (low.ln() + share * (high / low).ln()).exp();
     }
@@ -150,13 +156,7 @@ fn weight_for(nats: f64, contender: &VaeContender, tried: &[Option<f64>]) -> f64
     nearest.map_or(contender.weights[0], |(weight, _)| *weight)
 }
 
-fn one(
-    plan: &Plan<'_>,
-    settings: &Settings,
-    images: &Images,
-    run: &Run,
-    context: &JobContext,
-) -> Result<Option<Ended>, LabError> {
+fn one(plan: &Plan<'_>, settings: &Settings, images: &Images, context: &JobContext) -> Result<Option<Ended>, LabError> {
     let shape = images.train.shape();
     let dissimilarity = loss_of(&plan.contender.loss, [shape[1], shape[2]])?;
     let loss = ElVaeLossConfig::new(plan.weight).init(dissimilarity).map_err(LabError::method)?;
@@ -169,11 +169,10 @@ fn one(
     };
     let network = MODELS.build(&settings.vae.model)?;
     let Some(network) = train(&network, &images.train, &objective, &course, context)? else { return Ok(None) };
-    let is_drawn = run.seeds().first() == Some(&plan.seed);
     Ok(Some(Ended {
         validation_nats: nats(&network, &images.validation, context)?,
         test_nats: nats(&network, &images.test, context)?,
-        tested: Tested::new(outputs(&network, &images.test, context), is_drawn)?,
+        tested: Tested::new(outputs(&network, &images.test, context), plan.is_drawn)?,
     }))
 }
 

@@ -157,7 +157,7 @@ impl Settings {
                 model: selector("vae:hidden=256,code=32"),
                 epochs: 30,
                 rate: 1e-3,
-                nats: 20.0,
+                nats: 15.0,
                 losses: vec![
                     weighted("mse", "mse", &[500.0, 2000.0, 8000.0]),
                     weighted("mae", "mae", &[150.0, 600.0, 2400.0]),

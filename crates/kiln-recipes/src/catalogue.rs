@@ -12,6 +12,7 @@ pub const RECIPES: &[&dyn AnyRecipe] = &[
     &loss::LdrRecipe,
     &loss::EnsLossRecipe,
     &loss::AggregateResponsesRecipe,
+    &loss::PerceptualSimilarityRecipe,
     &optim::DiffGradRecipe,
 ];
 

@@ -16,9 +16,7 @@ mod vae;
 
 use kiln_lab::{LabError, MethodCard, Recipe, Run, Scale, Verdict};
 
-pub use settings::{
-    AutoencoderSettings, CodeSettings, Contender, Settings, SuperResolutionSettings, VaeContender, VaeSettings,
-};
+pub use settings::Settings;
 
 /// MS-SSIM against pixel losses: autoencoders of photographs, a variational autoencoder at one rate, super-resolution, and
 /// what the codes are worth to a classifier.
@@ -67,8 +65,7 @@ impl Recipe for PerceptualSimilarityRecipe {
 
     fn seeds(&self, scale: Scale) -> Vec<u64> {
         match scale {
-            Scale::Smoke => vec![1, 2],
-            Scale::Quick => vec![1, 2],
+            Scale::Smoke | Scale::Quick => vec![1, 2],
             Scale::Full => (1..=5).collect(),
         }
     }

@@ -74,7 +74,7 @@ pub fn write(pairs: &[Pair], reference: Option<&Path>, folder: &Path, seed: u64,
         print_line(&json!({ "page": file, "key": folder.join(KEY_FILE), "trials": pairs.len() }).to_string())?;
     } else {
         print_line(&format!(
-            "page: {}, {} choices. Keep {} to yourself until the votes are in; count them with\n  \
+            "page: {} (choices: {}). Keep {} to yourself until the votes are in; count them with\n  \
              kiln compare-images --vote {} --score votes.json",
             file.display(),
             pairs.len(),

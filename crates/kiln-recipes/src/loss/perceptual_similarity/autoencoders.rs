@@ -56,15 +56,15 @@ pub(super) fn run(settings: &Settings, run: &mut Run) -> Result<Vec<Finding>, La
     let photographs = photos::read(settings, run)?;
     let mut findings = Vec::new();
     for model in &settings.autoencoders.models {
-        let work = |plan: &Plan<'_>, context: &JobContext| one(model, plan, &photographs, settings, run, context);
-        let (tested, rates) = at_best_rates(AUTOENCODERS, &model.to_string(), settings, run, work)?;
-        let (results, shown) = taken_apart(&tested);
+        let work = |plan: &Plan<'_>, context: &JobContext| one(model, plan, &photographs, settings, context);
+        let compared = at_best_rates(AUTOENCODERS, &model.to_string(), settings, run, work)?;
+        let (results, shown) = taken_apart(&compared.results);
         let patch = settings.autoencoders.patch;
         let description = format!("{model} on patches of {patch} x {patch} pixels");
         findings.extend(judgement::of_autoencoder(&id(model), &description, &results));
         run.plot(&format!("reconstructions-{}", model.name()), &pictures::rows(&description, &shown))?;
         run.table(judgement::table(description, &results));
-        run.note(pictures::rates(model.name(), &rates));
+        run.note(pictures::rates(model.name(), &compared.rates));
     }
     Ok(findings)
 }
@@ -74,7 +74,6 @@ fn one(
     plan: &Plan<'_>,
     photographs: &[ImagePlanes],
     settings: &Settings,
-    run: &Run,
     context: &JobContext,
 ) -> Result<Option<Judged<Tested>>, LabError> {
     let Fold { train: photographs, validation, test } = photos::fold(photographs, plan.seed);
@@ -90,6 +89,6 @@ fn one(
     };
     let Some(network) = train(&MODELS.build(model)?, &rows, &objective, &course, context)? else { return Ok(None) };
     let outputs = |photograph| Ok::<_, LabError>(outputs(&network, &patches(&[photograph])?, context));
-    let tested = Tested::new(outputs(test)?, run.seeds().first() == Some(&plan.seed))?;
+    let tested = Tested::new(outputs(test)?, plan.is_drawn)?;
     Ok(Some(Judged::new(plan.contender, outputs(validation)?, tested)?))
 }

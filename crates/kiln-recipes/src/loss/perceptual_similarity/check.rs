@@ -2,6 +2,7 @@
 
 use kiln_lab::LabError;
 use kiln_lab::train::{AUTOENCODERS, IMAGE_LOSSES, ImageLossChoice, Selector, UPSCALERS};
+use kiln_nn::NetworkConfig;
 
 use super::contenders::{MAE, MS_SSIM, MSE};
 use super::settings::Settings;
@@ -31,6 +32,9 @@ impl Settings {
             AUTOENCODERS.build(model)?;
             Ok::<_, LabError>(())
         })?;
+        if !matches!(AUTOENCODERS.build(&self.vae.model)?, NetworkConfig::Autoencoder { variational: true, .. }) {
+            return Err(LabError::setting("vae.model", &self.vae.model, "vae or conv-vae"));
+        }
         UPSCALERS.build(&self.super_resolution.model)?;
         let factors = &self.super_resolution.factors;
         match factors.iter().find(|factor| !(2..=4).contains(*factor)) {
@@ -72,7 +76,11 @@ fn check_names<'a>(key: &str, names: impl Iterator<Item = &'a str> + Clone) -> R
     for needed in [MSE, MAE, MS_SSIM] {
         let found = names.clone().filter(|name| *name == needed).count();
         if found != 1 {
-            return Err(LabError::setting(key, format!("{found} of {needed}"), format!("{needed} once, which is compared")));
+            return Err(LabError::setting(
+                key,
+                format!("{found} of {needed}"),
+                format!("{needed} once, which is compared"),
+            ));
         }
     }
     Ok(())

@@ -36,9 +36,9 @@ pub(super) fn run(settings: &Settings, run: &mut Run) -> Result<Vec<Finding>, La
         let set = &sets.here[place];
         let set = Set::new(set, settings)?;
         let work = |plan: &Plan<'_>, context: &JobContext| one(plan, &set, settings, context);
-        let (accuracies, rates) = at_best_rates(CODES, dataset, settings, run, work)?;
-        findings.push(report(dataset, &accuracies, settings));
-        run.note(pictures::rates(dataset, &rates));
+        let compared = at_best_rates(CODES, dataset, settings, run, work)?;
+        findings.push(report(dataset, &compared.results, settings));
+        run.note(pictures::rates(dataset, &compared.rates));
     }
     Ok(findings)
 }
@@ -75,27 +75,17 @@ fn images(data: &ArrayDataset) -> Result<ImageRows, LabError> {
         .into());
     };
     let shape = [channels, height, width];
-    let picture =
-        |row: usize| ImagePlanes { name: format!("row {row}"), shape, values: data.row(row).to_vec() };
+    let picture = |row: usize| ImagePlanes { name: format!("row {row}"), shape, values: data.row(row).to_vec() };
     let pictures: Vec<ImagePlanes> = (0..data.len()).map(picture).collect();
     ImageRows::new(&pictures, [height, width], ImageTask::Autoencode)
 }
 
 /// Test accuracy of the classifier.
-fn one(
-    plan: &Plan<'_>,
-    set: &Set,
-    settings: &Settings,
-    context: &JobContext,
-) -> Result<Option<Judged<f64>>, LabError> {
+fn one(plan: &Plan<'_>, set: &Set, settings: &Settings, context: &JobContext) -> Result<Option<Judged<f64>>, LabError> {
     let rows = images(&set.train)?;
     let objective = objective(&plan.contender.loss, rows.shape())?;
-    let course = Course {
-        epochs: settings.codes.epochs,
-        batch_size: settings.batch_size,
-        rate: plan.rate,
-        seed: plan.seed,
-    };
+    let course =
+        Course { epochs: settings.codes.epochs, batch_size: settings.batch_size, rate: plan.rate, seed: plan.seed };
     let network = MODELS.build(&settings.codes.model)?;
     let Some(network) = train(&network, &rows, &objective, &course, context)? else { return Ok(None) };
     let accuracy = probe(&network, set, settings, plan.seed, context)?;
@@ -103,13 +93,7 @@ fn one(
 }
 
 /// Test accuracy of a linear classifier of the codes, at the learning rate that is best on the validation images.
-fn probe(
-    network: &Network,
-    set: &Set,
-    settings: &Settings,
-    seed: u64,
-    context: &JobContext,
-) -> Result<f64, LabError> {
+fn probe(network: &Network, set: &Set, settings: &Settings, seed: u64, context: &JobContext) -> Result<f64, LabError> {
     let [train, validation, test] = codes(network, [&set.train, &set.validation, &set.test], context)?;
     let mut best: Option<[f64; 2]> = None;
     for &learning_rate in &settings.codes.probe_rates {

@@ -67,8 +67,7 @@ impl Recipe for PerceptualSimilarityRecipe {
 
     fn seeds(&self, scale: Scale) -> Vec<u64> {
         match scale {
-            Scale::Smoke => vec![1, 2],
-            Scale::Quick => vec![1, 2],
+            Scale::Smoke | Scale::Quick => vec![1, 2],
             Scale::Full => (1..=5).collect(),
         }
     }

@@ -77,12 +77,16 @@ mod tests {
     #[test]
     fn every_network_has_a_row_of_images_and_one_of_errors() {
         let images = Tensor::<4>::full([10, 1, 4, 5], 0.25, &Device::flex());
-        let shown = Shown::spread(&images, &(images.clone() + 0.1), 4);
+        let shown = Shown::spread(&images, &(images.clone() + 0.2), 4);
         let plot = rows("a", &ByName { entries: vec![("mse".into(), shown.clone()), ("mae".into(), shown)] });
         assert_eq!(plot.pictures.len(), 5 * 4);
-        let captions: Vec<&str> =
-            plot.pictures.iter().map(|picture| picture.caption.as_str()).filter(|caption| !caption.is_empty()).collect();
+        let captions: Vec<&str> = plot
+            .pictures
+            .iter()
+            .map(|picture| picture.caption.as_str())
+            .filter(|caption| !caption.is_empty())
+            .collect();
         assert_eq!(captions, ["original", "mse", "mae", "mse err", "mae err"]);
-        assert_eq!(plot.pictures[12].pixel(0, 0), [77; 3]);
+        assert_eq!(plot.pictures[12].pixel(0, 0), [153; 3]);
     }
 }

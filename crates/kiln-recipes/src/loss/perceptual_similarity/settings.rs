@@ -127,11 +127,8 @@ impl Settings {
     fn full() -> Self {
         let photographs = ["camera.png", "coffee.png", "astronaut.png", "chelsea.png", "rocket.jpg", "retina512.jpg"];
         let rates = vec![5e-4, 1e-3, 2e-3];
-        let contender = |name: &str, loss: &str| Contender {
-            name: name.into(),
-            loss: selector(loss),
-            rates: rates.clone(),
-        };
+        let contender =
+            |name: &str, loss: &str| Contender { name: name.into(), loss: selector(loss), rates: rates.clone() };
         let weighted = |name: &str, loss: &str, weights: &[f64]| VaeContender {
             name: name.into(),
             loss: selector(loss),
@@ -160,7 +157,7 @@ impl Settings {
                 model: selector("vae:hidden=256,code=32"),
                 epochs: 30,
                 rate: 1e-3,
-                nats: 20.0,
+                nats: 15.0,
                 losses: vec![
                     weighted("mse", "mse", &[500.0, 2000.0, 8000.0]),
                     weighted("mae", "mae", &[150.0, 600.0, 2400.0]),
@@ -191,7 +188,11 @@ impl Settings {
         Self {
             side: 256,
             losses: full.losses.into_iter().map(|loss| Contender { rates: vec![1e-3], ..loss }).collect(),
-            autoencoders: AutoencoderSettings { models: vec![selector("autoencoder")], epochs: 40, ..full.autoencoders },
+            autoencoders: AutoencoderSettings {
+                models: vec![selector("autoencoder")],
+                epochs: 40,
+                ..full.autoencoders
+            },
             vae: VaeSettings { train_rows: 1000, max_judged: 300, epochs: 8, ..full.vae },
             super_resolution: SuperResolutionSettings { factors: vec![2], epochs: 5, ..full.super_resolution },
             codes: CodeSettings {

@@ -8,7 +8,7 @@ use kiln_nn::Network;
 
 use super::autoencoders::{Tested, taken_apart};
 use super::contenders::MSE;
-use super::judgement::{self, Results};
+use super::judgement;
 use super::photos::{self, Fold};
 use super::pictures::{self, Shown};
 use super::quality::{Measure, Quality, judge};
@@ -37,9 +37,9 @@ pub(super) fn run(settings: &Settings, run: &mut Run) -> Result<Vec<Finding>, La
     let mut findings = Vec::new();
     for &factor in &settings.super_resolution.factors {
         let photographs: Vec<ImagePlanes> = photographs.iter().map(|photo| of_whole_blocks(photo, factor)).collect();
-        let work = |plan: &Plan<'_>, context: &JobContext| one(factor, plan, &photographs, settings, run, context);
-        let (tested, rates) = at_best_rates(SUPER_RESOLUTION, &format!("x{factor}"), settings, run, work)?;
-        let (results, mut shown) = taken_apart(&tested);
+        let work = |plan: &Plan<'_>, context: &JobContext| one(factor, plan, &photographs, settings, context);
+        let compared = at_best_rates(SUPER_RESOLUTION, &format!("x{factor}"), settings, run, work)?;
+        let (mut results, mut shown) = taken_apart(&compared.results);
         let description = format!("{} on photographs made {factor} times smaller", settings.super_resolution.model);
         for measure in JUDGED {
             findings.push(judgement::better(&id(factor), &description, measure, &[MSE], &results));
@@ -48,10 +48,9 @@ pub(super) fn run(settings: &Settings, run: &mut Run) -> Result<Vec<Finding>, La
         let (bicubic, drawn) = bicubic(factor, &photographs, run)?;
         shown.entries.insert(0, (BICUBIC.to_string(), drawn));
         run.plot(&format!("photographs-x{factor}"), &pictures::rows(&description, &shown))?;
-        let mut results = Results { entries: results.entries };
         results.entries.insert(0, (BICUBIC.to_string(), bicubic));
         run.table(judgement::table(description, &results));
-        run.note(pictures::rates(&format!("x{factor}"), &rates));
+        run.note(pictures::rates(&format!("x{factor}"), &compared.rates));
     }
     Ok(findings)
 }
@@ -61,7 +60,6 @@ fn one(
     plan: &Plan<'_>,
     photographs: &[ImagePlanes],
     settings: &Settings,
-    run: &Run,
     context: &JobContext,
 ) -> Result<Option<Judged<Tested>>, LabError> {
     let Fold { train: photographs, validation, test } = photos::fold(photographs, plan.seed);
@@ -79,11 +77,7 @@ fn one(
     let Some(network) = train(&network, &rows, &objective, &course, context)? else { return Ok(None) };
     let [input, target] = whole(&test, factor, context)?;
     let output = upscaled(&network, input)?;
-    let is_drawn = run.seeds().first() == Some(&plan.seed);
-    let tested = Tested {
-        shown: is_drawn.then(|| drawn(&output, &target)),
-        quality: judge(output, target)?,
-    };
+    let tested = Tested { shown: plan.is_drawn.then(|| drawn(&output, &target)), quality: judge(output, target)? };
     Ok(Some(Judged::new(plan.contender, outputs(&network, &patches(&[validation])?, context), tested)?))
 }
 
@@ -117,11 +111,7 @@ fn drawn(output: &Tensor<4>, target: &Tensor<4>) -> Shown {
 }
 
 /// Bicubic interpolation alone, one result a seed, and the picture of the first.
-fn bicubic(
-    factor: usize,
-    photographs: &[ImagePlanes],
-    run: &Run,
-) -> Result<(Vec<Option<Quality>>, Shown), LabError> {
+fn bicubic(factor: usize, photographs: &[ImagePlanes], run: &Run) -> Result<(Vec<Option<Quality>>, Shown), LabError> {
     let context = JobContext::detached(run.device());
     let (mut qualities, mut first) = (Vec::new(), None);
     for &seed in run.seeds() {

@@ -69,6 +69,8 @@ pub(super) struct Plan<'a> {
     pub(super) contender: &'a Contender,
     pub(super) rate: f64,
     pub(super) seed: u64,
+    /// Whether some of its images are drawn: those of the first seed.
+    pub(super) is_drawn: bool,
 }
 
 /// What a training leaves.
@@ -89,8 +91,16 @@ impl<T> Judged<T> {
     }
 }
 
+/// Results at the learning rates that were chosen.
+pub(super) struct Compared<T> {
+    /// One for each seed; nothing where the training diverged.
+    pub(super) results: ByName<Vec<Option<T>>>,
+    /// The rates by the names of the contenders.
+    pub(super) rates: Vec<(String, f64)>,
+}
+
 /// The results of every contender at the learning rate that its own loss on the validation images of the tuning seeds
-/// chooses, one for each seed; and these rates.
+/// chooses.
 ///
 /// `work` trains and judges, and gives nothing where a training diverged.
 pub(super) fn at_best_rates<T: Clone + Serialize + DeserializeOwned + Send>(
@@ -99,35 +109,36 @@ pub(super) fn at_best_rates<T: Clone + Serialize + DeserializeOwned + Send>(
     settings: &Settings,
     run: &Run,
     work: impl Fn(&Plan<'_>, &JobContext) -> Result<Option<Judged<T>>, LabError> + Sync,
-) -> Result<(ByName<Vec<Option<T>>>, Vec<(String, f64)>), LabError> {
+) -> Result<Compared<T>, LabError> {
     let seeds = run.seeds();
     let tuning = &seeds[..settings.tuning_seeds.min(seeds.len())];
     let key = |plan: &Plan<'_>| format!("{comparison}-{}-rate-{}-seed-{}", plan.contender.name, plan.rate, plan.seed);
+    let plan = |contender, rate, seed| Plan { contender, rate, seed, is_drawn: seeds.first() == Some(&seed) };
     let mut plans = Vec::new();
     for contender in &settings.losses {
         for &rate in &contender.rates {
-            plans.extend(tuning.iter().map(|&seed| Plan { contender, rate, seed }));
+            plans.extend(tuning.iter().map(|&seed| plan(contender, rate, seed)));
         }
     }
     let tuned = run.grid(part, &plans, key, &work)?;
-    let mut chosen = Vec::new();
+    let mut rates = Vec::new();
     for contender in &settings.losses {
         let merit = |rate: f64| {
             let own = plans.iter().zip(&tuned);
             let own = own.filter(|(plan, _)| plan.contender.name == contender.name && plan.rate == rate);
             Merit::of(&own.map(|(_, judged)| judged.as_ref().map(|judged| -judged.validation_loss)).collect::<Vec<_>>())
         };
-        chosen.push((contender.name.clone(), best_rate(&contender.rates, merit)?));
+        rates.push((contender.name.clone(), best_rate(&contender.rates, merit)?));
     }
     let mut plans = Vec::new();
-    for (contender, (_, rate)) in settings.losses.iter().zip(&chosen) {
-        plans.extend(seeds.iter().map(|&seed| Plan { contender, rate: *rate, seed }));
+    for (contender, (_, rate)) in settings.losses.iter().zip(&rates) {
+        plans.extend(seeds.iter().map(|&seed| plan(contender, *rate, seed)));
     }
     let judged = run.grid(part, &plans, key, &work)?;
     let tested = judged.into_iter().map(|judged| judged.map(|judged| judged.test)).collect::<Vec<_>>();
     let entries = settings.losses.iter().map(|contender| contender.name.clone());
     let entries = entries.zip(tested.chunks(seeds.len().max(1)).map(<[_]>::to_vec)).collect();
-    Ok((ByName { entries }, chosen))
+    Ok(Compared { results: ByName { entries }, rates })
 }
 
 /// The objective of a contender on images of a shape.

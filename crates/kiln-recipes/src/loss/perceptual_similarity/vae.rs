@@ -30,6 +30,8 @@ struct Plan<'a> {
     contender: &'a VaeContender,
     weight: f64,
     seed: u64,
+    /// Whether some of its images are drawn: those of the first seed.
+    is_drawn: bool,
 }
 
 /// What it leaves.
@@ -51,19 +53,26 @@ pub(super) fn run(settings: &Settings, run: &mut Run) -> Result<Vec<Finding>, La
     let images = Images::open(settings, run)?;
     let sweep = sweep(settings, &images, run)?;
     run.plot("rate-over-weight", &sweep_plot(settings, &sweep))?;
-    let weights = settings.vae.losses.iter().map(|contender| {
-        (contender.name.clone(), weight_for(settings.vae.nats, contender, sweep.of(&contender.name)))
-    });
+    let weights =
+        settings.vae.losses.iter().map(|contender| {
+            (contender.name.clone(), weight_for(settings.vae.nats, contender, sweep.of(&contender.name)))
+        });
     let weights = ByName { entries: weights.collect() };
     let seeds = run.seeds().to_vec();
     let mut plans = Vec::new();
     for contender in &settings.vae.losses {
         let weight = *weights.of(&contender.name);
-        plans.extend(seeds.iter().map(|&seed| Plan { contender, weight, seed }));
+        plans.extend(seeds.iter().map(|&seed| Plan::new(contender, weight, seed, &seeds)));
     }
-    let ended = run.grid(VAE, &plans, Plan::key, |plan, context| one(plan, settings, &images, run, context))?;
+    let ended = run.grid(VAE, &plans, Plan::key, |plan, context| one(plan, settings, &images, context))?;
     let ended = ByName {
-        entries: settings.vae.losses.iter().map(|contender| contender.name.clone()).zip(by_seeds(&ended, &seeds)).collect(),
+        entries: settings
+            .vae
+            .losses
+            .iter()
+            .map(|contender| contender.name.clone())
+            .zip(by_seeds(&ended, &seeds))
+            .collect(),
     };
     let tested = ended.entries.iter().map(|(name, ended)| {
         (name.clone(), ended.iter().map(|ended| ended.as_ref().map(|ended| ended.tested.clone())).collect())
@@ -99,7 +108,11 @@ impl Images {
     }
 }
 
-impl Plan<'_> {
+impl<'a> Plan<'a> {
+    fn new(contender: &'a VaeContender, weight: f64, seed: u64, seeds: &[u64]) -> Self {
+        Self { contender, weight, seed, is_drawn: seeds.first() == Some(&seed) }
+    }
+
     fn key(&self) -> String {
         format!("{}-weight-{}-seed-{}", self.contender.name, self.weight, self.seed)
     }
@@ -111,17 +124,20 @@ fn sweep(settings: &Settings, images: &Images, run: &Run) -> Result<ByName<Vec<O
     let mut plans = Vec::new();
     for contender in &settings.vae.losses {
         for &weight in &contender.weights {
-            plans.extend(tuning.iter().map(|&seed| Plan { contender, weight, seed }));
+            plans.extend(tuning.iter().map(|&seed| Plan::new(contender, weight, seed, run.seeds())));
         }
     }
-    let ended = run.grid(VAE, &plans, Plan::key, |plan, context| one(plan, settings, images, run, context))?;
+    let ended = run.grid(VAE, &plans, Plan::key, |plan, context| one(plan, settings, images, context))?;
     let mut nats = ended.chunks(tuning.len().max(1)).map(|ended| {
-        let nats: Option<Vec<f64>> = ended.iter().map(|ended| ended.as_ref().map(|ended| ended.validation_nats)).collect();
+        let nats: Option<Vec<f64>> =
+            ended.iter().map(|ended| ended.as_ref().map(|ended| ended.validation_nats)).collect();
         nats.map(|nats| Summary::of(&nats).mean)
     });
-    let entries = settings.vae.losses.iter().map(|contender| {
-        (contender.name.clone(), nats.by_ref().take(contender.weights.len()).collect())
-    });
+    let entries = settings
+        .vae
+        .losses
+        .iter()
+        .map(|contender| (contender.name.clone(), nats.by_ref().take(contender.weights.len()).collect()));
     Ok(ByName { entries: entries.collect() })
 }
 
@@ -131,7 +147,7 @@ fn weight_for(nats: f64, contender: &VaeContender, tried: &[Option<f64>]) -> f64
     let points: Vec<(f64, f64)> =
         contender.weights.iter().zip(tried).filter_map(|(&weight, nats)| Some((weight, (*nats)?))).collect();
     let between = points.windows(2).find(|pair| (pair[0].1 - nats) * (pair[1].1 - nats) <= 0.0);
-    if let Some(&[(low, below), (high, above)]) = between.and_then(|pair| pair.as_array::<2>()) {
+    if let Some(&[(low, below), (high, above)]) = between {
         let share = if above == below { 0.0 } else { (nats - below) / (above - below) };
         return (low.ln() + share * (high / low).ln()).exp();
     }
@@ -140,13 +156,7 @@ fn weight_for(nats: f64, contender: &VaeContender, tried: &[Option<f64>]) -> f64
     nearest.map_or(contender.weights[0], |(weight, _)| *weight)
 }
 
-fn one(
-    plan: &Plan<'_>,
-    settings: &Settings,
-    images: &Images,
-    run: &Run,
-    context: &JobContext,
-) -> Result<Option<Ended>, LabError> {
+fn one(plan: &Plan<'_>, settings: &Settings, images: &Images, context: &JobContext) -> Result<Option<Ended>, LabError> {
     let shape = images.train.shape();
     let dissimilarity = loss_of(&plan.contender.loss, [shape[1], shape[2]])?;
     let loss = ElVaeLossConfig::new(plan.weight).init(dissimilarity).map_err(LabError::method)?;
@@ -159,11 +169,10 @@ fn one(
     };
     let network = MODELS.build(&settings.vae.model)?;
     let Some(network) = train(&network, &images.train, &objective, &course, context)? else { return Ok(None) };
-    let is_drawn = run.seeds().first() == Some(&plan.seed);
     Ok(Some(Ended {
         validation_nats: nats(&network, &images.validation, context)?,
         test_nats: nats(&network, &images.test, context)?,
-        tested: Tested::new(outputs(&network, &images.test, context), is_drawn)?,
+        tested: Tested::new(outputs(&network, &images.test, context), plan.is_drawn)?,
     }))
 }
 
@@ -180,9 +189,8 @@ fn nats(network: &Network, rows: &ImageRows, context: &JobContext) -> Result<f64
 
 /// Whether the codes of all losses carry the same number of nats.
 fn matched(description: &str, ended: &ByName<Vec<Option<Ended>>>, weights: &ByName<f64>) -> Finding {
-    let nats = |ended: &[Option<Ended>]| {
-        Summary::of(&ended.iter().flatten().map(|ended| ended.test_nats).collect::<Vec<_>>())
-    };
+    let nats =
+        |ended: &[Option<Ended>]| Summary::of(&ended.iter().flatten().map(|ended| ended.test_nats).collect::<Vec<_>>());
     let rates: Vec<(String, Summary)> = ended.entries.iter().map(|(name, ended)| (name.clone(), nats(ended))).collect();
     let means = || rates.iter().map(|(_, rate)| rate.mean);
     let ratio = means().fold(f64::NAN, f64::max) / means().fold(f64::NAN, f64::min);

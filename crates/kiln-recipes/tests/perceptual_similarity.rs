@@ -1,0 +1,70 @@
+//! The reproduction of perceptual similarity at its smallest scale, and figures that a wrong loss would miss.
+
+use kiln_data::DataDir;
+use kiln_lab::{AnyRecipe, Finding, LabError, Outcome, Run, RunOptions, Scale, Verdict};
+use kiln_recipes::loss::PerceptualSimilarityRecipe;
+
+fn perform(options: &RunOptions) -> Result<(Run, Verdict), LabError> {
+    let mut run = Run::create(&PerceptualSimilarityRecipe, &RunOptions { show_progress: false, ..options.clone() })?;
+    let verdict = run.execute(&PerceptualSimilarityRecipe)?;
+    Ok((run, verdict))
+}
+
+fn options(folder: &std::path::Path) -> RunOptions {
+    RunOptions::new(Scale::Smoke, folder, DataDir::find(None))
+}
+
+fn finding<'a>(verdict: &'a Verdict, id: &str) -> &'a Finding {
+    verdict.findings.iter().find(|finding| finding.id == id).unwrap_or_else(|| panic!("no finding {id}"))
+}
+
+#[test]
+fn the_smallest_run_reports_every_finding_and_trains_for_what_it_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let (run, verdict) = perform(&options(folder.path())).unwrap();
+    let reported: Vec<String> = verdict.findings.iter().map(|finding| finding.id.clone()).collect();
+    assert_eq!(reported, AnyRecipe::finding_ids(&PerceptualSimilarityRecipe, run.settings()).unwrap());
+
+    // A network is best at what it was trained for, by its own measure, and pays for it in another.
+    let own = finding(&verdict, "autoencoders/autoencoder/ms-ssim");
+    assert_eq!(own.outcome, Outcome::Held, "{}", own.measured);
+    let price = finding(&verdict, "autoencoders/autoencoder/price").measured.mean.unwrap();
+    assert!(price > 0.0, "MS-SSIM has {price} dB less than the squared error");
+
+    let artifacts = run.artifacts();
+    for picture in ["reconstructions-autoencoder", "photographs-x2", "reconstructions-vae", "rate-over-weight"] {
+        assert!(artifacts.join(format!("{picture}.svg")).is_file(), "{picture}");
+    }
+    let table =
+        run.record().tables.iter().find(|table| table.title.contains("photographs made 2 times smaller")).unwrap();
+    assert_eq!(table.rows[0][0], "bicubic");
+}
+
+#[test]
+fn settings_that_cannot_be_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    for (wrong, part) in [
+        ("batch_size=0", "batch_size"),
+        ("super_resolution.factors=[5]", "2, 3 or 4"),
+        ("photographs=[\"photos/camera.png\"]", "at least 3"),
+        ("vae.nats=-1.0", "vae.nats"),
+        ("codes.model=\"autoencode\"", "did you mean"),
+        ("autoencoders.patch=8", "autoencoders.patch"),
+    ] {
+        let mut options = options(folder.path());
+        options.overrides = vec![wrong.into()];
+        let error = perform(&options).map(|_| ()).unwrap_err().to_string();
+        assert!(error.contains(part), "{wrong}: {error}");
+    }
+}
+
+#[test]
+fn a_photograph_that_is_missing_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut options = options(folder.path());
+    options.parts = vec!["super-resolution".into()];
+    options.overrides =
+        vec!["photographs=[\"photos/camera.png\", \"photos/nobody.png\", \"photos/coffee.png\"]".into()];
+    let error = perform(&options).map(|_| ()).unwrap_err().to_string();
+    assert!(error.contains("nobody.png"), "{error}");
+}

@@ -342,6 +342,63 @@ class Gpt2(nn.Module):
         return self.lm_head(features)
 
 
+class Halving(nn.Module):
+    """The encoder's convolutions, each of which halves the sides."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.convs = nn.ModuleList(nn.Conv2d(a, b, 5, 2, 2) for a, b in zip(channels, channels[1:]))
+
+    def forward(self, x):
+        for conv in self.convs:
+            x = torch.tanh(conv(x))
+        return x.flatten(1)
+
+
+class Doubling(nn.Module):
+    """From a code of 5 to maps of 3 x 2, and on to 5 x 4 and 9 x 8."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList([nn.Linear(5, 4 * 3 * 2)])
+        self.convs = nn.ModuleList(nn.ConvTranspose2d(a, b, 5, 2, 2, (0, 1)) for a, b in [(4, 3), (3, 2)])
+
+    def forward(self, x):
+        x = torch.tanh(self.layers[0](x)).reshape(-1, 4, 3, 2)
+        return torch.sigmoid(self.convs[1](torch.tanh(self.convs[0](x))))
+
+
+class Autoencoder(nn.Module):
+    """Images of 2 x 9 x 8, whose sides are halved twice."""
+
+    def __init__(self):
+        super().__init__()
+        self.encoder = Halving([2, 3, 4])
+        self.code = nn.Linear(4 * 3 * 2, 5)
+        self.decoder = Doubling()
+
+    def features(self, x):
+        return self.code(self.encoder(x))
+
+    def head(self, features):
+        return self.decoder(features)
+
+
+class SrCnn(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv1 = nn.Conv2d(1, 4, 5)
+        self.conv2 = nn.Conv2d(4, 3, 1)
+        self.conv3 = nn.Conv2d(3, 1, 3)
+
+    def features(self, x):
+        return x
+
+    def head(self, x):
+        hidden = functional.relu(self.conv1(functional.pad(x, (3, 3, 3, 3), "replicate")))
+        return x + self.conv3(functional.relu(self.conv2(hidden)))
+
+
 NETWORKS = {
     "mlp": (lambda: Mlp(None, functional.relu), [4, 5]),
     "mlp-batch": (lambda: Mlp(nn.BatchNorm1d, functional.gelu), [4, 5]),
@@ -356,6 +413,8 @@ NETWORKS = {
     "ngram": (Ngram, [4, 3]),
     "gpt2-tied": (lambda: Gpt2(True), [2, 5]),
     "gpt2-untied": (lambda: Gpt2(False), [2, 5]),
+    "autoencoder": (Autoencoder, [2, 2, 9, 8]),
+    "srcnn": (SrCnn, [2, 1, 7, 9]),
 }
 
 WORDS = 11

@@ -72,7 +72,7 @@ pub use nearest::nearest;
 pub use numbers::Numbers;
 pub use open::{OpenOptions, Splits, Task, open};
 pub use open_bags::{BagOptions, BagRows, BagTargets, SplitBags, open_bags_like};
-pub use open_images::{ImageOptions, ImageSplits, open_images, read_images};
+pub use open_images::{ImageOptions, ImageSource, ImageSplits, image_sources, open_images, read_images};
 pub use open_like::{open_inputs_like, open_like, open_test_like};
 pub use open_text::{Lines, open_lines_like, open_text, open_text_like};
 pub use preprocessing::{ColumnEncoder, InputEncoding, Preprocessing, TargetEncoding};

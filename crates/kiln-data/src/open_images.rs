@@ -74,6 +74,40 @@ pub fn read_images(source: &str, dir: &DataDir) -> Result<Vec<ImagePlanes>, Data
     Ok(read(&Source::find(source, dir)?, None)?.all().flatten().collect())
 }
 
+/// As [`read_images`], but picture files are read when they are asked for: a folder may hold more than the memory does.
+///
+/// # Errors
+/// As [`open_images`], but for what is wrong with a picture file.
+pub fn image_sources(source: &str, dir: &DataDir) -> Result<Vec<ImageSource>, DataError> {
+    Ok(sources(&Source::find(source, dir)?, None)?.all().flatten().collect())
+}
+
+/// A picture that may not have been read yet.
+#[derive(Debug, Clone)]
+pub enum ImageSource {
+    /// A file.
+    File(PathBuf),
+    /// A picture in memory.
+    Held(ImagePlanes),
+}
+
+impl ImageSource {
+    /// The picture.
+    ///
+    /// # Errors
+    /// Those of [`ImagePlanes::read`].
+    pub fn read(&self) -> Result<ImagePlanes, DataError> {
+        self.read_resized(None)
+    }
+
+    fn read_resized(&self, size: Option<(usize, usize)>) -> Result<ImagePlanes, DataError> {
+        match self {
+            Self::File(path) => ImagePlanes::read_resized(path, size),
+            Self::Held(picture) => Ok(picture.clone()),
+        }
+    }
+}
+
 impl ImageSplits {
     fn bring_to_channels(&mut self, channels: Option<usize>) {
         let mut parts = [&mut self.train, &mut self.validation, &mut self.test];
@@ -94,16 +128,28 @@ impl ImageSplits {
 }
 
 fn read(source: &Source, size: Option<(usize, usize)>) -> Result<Parts<Vec<ImagePlanes>>, DataError> {
+    let Parts { train, validation, test } = sources(source, size)?;
+    let read = |part: Option<Vec<ImageSource>>| part.map(|sources| read_all(sources, size)).transpose();
+    Ok(Parts { train: read(train)?, validation: read(validation)?, test: read(test)? })
+}
+
+fn read_all(sources: Vec<ImageSource>, size: Option<(usize, usize)>) -> Result<Vec<ImagePlanes>, DataError> {
+    let read: Vec<_> = sources.par_iter().map(|source| source.read_resized(size)).collect();
+    // Rayon's own collecting of results reports whichever failure comes first in time; this is the first in the list.
+    read.into_iter().collect()
+}
+
+fn sources(source: &Source, size: Option<(usize, usize)>) -> Result<Parts<Vec<ImageSource>>, DataError> {
     let Some(path) = &source.path else {
         let (data, _) = digits::read()?;
         let rows = (0..data.len()).flat_map(|row| data.row(row)).copied().collect();
         return pictures_of_rows(Path::new(&source.name), data.input_shape(), rows).map(Parts::whole);
     };
     if path.is_dir() && !holds_arrays(path)? {
-        return read_folder(path, size);
+        return picture_files(path);
     }
     if path.is_file() && is_picture(path) {
-        return Ok(Parts::whole(vec![ImagePlanes::read_resized(path, size)?]));
+        return Ok(Parts::whole(vec![ImageSource::File(path.clone())]));
     }
     let how = How {
         header: None,
@@ -130,50 +176,44 @@ fn holds_arrays(folder: &Path) -> Result<bool, DataError> {
     Ok(list(folder)?.iter().any(many))
 }
 
-fn read_folder(folder: &Path, size: Option<(usize, usize)>) -> Result<Parts<Vec<ImagePlanes>>, DataError> {
+/// The picture files of a folder, in the parts that it has.
+fn picture_files(folder: &Path) -> Result<Parts<Vec<ImageSource>>, DataError> {
     let folders: Vec<PathBuf> = list(folder)?.into_iter().filter(|path| path.is_dir()).collect();
-    let paths = if folders.iter().any(|path| Role::of(&file_name(path)) == Some(Role::Train)) {
+    let parts = if folders.iter().any(|path| Role::of(&file_name(path)) == Some(Role::Train)) {
         let parts = by_role(folder, folders, file_name)?;
-        let below = |folders: Vec<PathBuf>| -> Result<Option<Vec<PathBuf>>, DataError> {
+        let below = |folders: Vec<PathBuf>| -> Result<Option<Vec<ImageSource>>, DataError> {
             let found: Result<Vec<_>, _> = folders.iter().map(|folder| pictures_below(folder)).collect();
-            Ok(Some(found?.concat()).filter(|paths| !paths.is_empty()))
+            Ok(Some(found?.concat()).filter(|pictures| !pictures.is_empty()))
         };
         Parts { train: below(parts.train)?, validation: below(parts.validation)?, test: below(parts.test)? }
     } else {
         Parts::whole(pictures_below(folder)?)
     };
-    if paths.train.as_ref().is_none_or(Vec::is_empty) {
+    if parts.train.as_ref().is_none_or(Vec::is_empty) {
         return Err(no_pictures(folder, "no picture files"));
     }
-    let read = |paths: Option<Vec<PathBuf>>| paths.map(|paths| read_files(&paths, size)).transpose();
-    Ok(Parts { train: read(paths.train)?, validation: read(paths.validation)?, test: read(paths.test)? })
+    Ok(parts)
 }
 
 /// Picture files of a folder and of its subfolders, sorted by name.
-fn pictures_below(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
+fn pictures_below(folder: &Path) -> Result<Vec<ImageSource>, DataError> {
     let mut found = Vec::new();
     for path in list(folder)? {
         if path.is_dir() {
             found.extend(pictures_below(&path)?);
         } else if is_picture(&path) {
-            found.push(path);
+            found.push(ImageSource::File(path));
         }
     }
     Ok(found)
 }
 
-fn read_files(paths: &[PathBuf], size: Option<(usize, usize)>) -> Result<Vec<ImagePlanes>, DataError> {
-    let read: Vec<_> = paths.par_iter().map(|path| ImagePlanes::read_resized(path, size)).collect();
-    // Rayon's own collecting of results reports whichever failure comes first in time; this is the first in the list.
-    read.into_iter().collect()
-}
-
-fn pictures_of_arrays(arrays: Arrays) -> Result<Vec<ImagePlanes>, DataError> {
+fn pictures_of_arrays(arrays: Arrays) -> Result<Vec<ImageSource>, DataError> {
     let rows = arrays.array.into_rows();
     pictures_of_rows(&arrays.path, &rows.shape, rows.values)
 }
 
-fn pictures_of_rows(path: &Path, shape: &[usize], values: Vec<f32>) -> Result<Vec<ImagePlanes>, DataError> {
+fn pictures_of_rows(path: &Path, shape: &[usize], values: Vec<f32>) -> Result<Vec<ImageSource>, DataError> {
     let &[channels @ (1 | 3), height, width] = shape else {
         return Err(no_pictures(path, &format!("rows of shape {shape:?}")));
     };
@@ -183,10 +223,8 @@ fn pictures_of_rows(path: &Path, shape: &[usize], values: Vec<f32>) -> Result<Ve
         return Err(DataError::malformed(path, place, found, "values from 0 to 1, or bytes"));
     }
     let name = |row: usize| format!("{}, picture {}", path.display(), row + 1);
-    let picture = |(row, values): (usize, &[f32])| ImagePlanes {
-        name: name(row),
-        shape: [channels, height, width],
-        values: values.to_vec(),
+    let picture = |(row, values): (usize, &[f32])| {
+        ImageSource::Held(ImagePlanes { name: name(row), shape: [channels, height, width], values: values.to_vec() })
     };
     Ok(values.chunks_exact(pixels.max(1)).enumerate().map(picture).collect())
 }

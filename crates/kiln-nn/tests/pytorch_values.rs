@@ -5,8 +5,9 @@
 use burn::module::Module;
 use burn::tensor::{DType, Device, FloatDType, Int, Tensor, TensorData};
 use kiln_nn::{
-    Activation, ConvNetConfig, DecoderTransformerConfig, LeNetConfig, MlpConfig, MlpNorm, NgramConfig, ResNetConfig,
-    Shortcut, TokenPooling, VisionTransformerConfig, cast_floats, load_safetensors,
+    Activation, AutoencoderConfig, CoderLayers, ConvNetConfig, DecoderTransformerConfig, LeNetConfig, MlpConfig,
+    MlpNorm, NgramConfig, ResNetConfig, Shortcut, SrCnnConfig, TokenPooling, VisionTransformerConfig, cast_floats,
+    load_safetensors,
 };
 use safetensors::tensor::TensorView;
 use serde::Deserialize;
@@ -111,6 +112,26 @@ macro_rules! assert_is_pytorchs {
 
 fn words(fixture: &Fixture, _dtype: FloatDType) -> Tensor<2, Int> {
     fixture.words()
+}
+
+#[test]
+fn image_networks() {
+    let fixture = Fixture::read("autoencoder");
+    let config = AutoencoderConfig::new([2, 9, 8], CoderLayers::Convolutional { channels: vec![3, 4] })
+        .with_code_size(5)
+        .with_activation(Activation::Tanh);
+    for (dtype, tolerance) in TOLERANCES {
+        let network = cast_floats(fixture.load(config.init_seeded(1, &Device::flex()).unwrap()), dtype);
+        let codes = network.encode(fixture.inputs(dtype));
+        assert_values(codes.clone(), &fixture.features, tolerance);
+        assert_values(network.decode(codes), &fixture.outputs, tolerance);
+    }
+    let fixture = Fixture::read("srcnn");
+    let config = SrCnnConfig::new([1, 7, 9]).with_kernels([5, 1, 3]).with_channels([4, 3]);
+    for (dtype, tolerance) in TOLERANCES {
+        let network = cast_floats(fixture.load(config.init_seeded(1, &Device::flex()).unwrap()), dtype);
+        assert_values(network.forward(fixture.inputs(dtype)), &fixture.outputs, tolerance);
+    }
 }
 
 #[test]

@@ -111,18 +111,29 @@ fn judge(model: &SavedModel, network: &Network, pictures: &[ImagePlanes], device
 
 /// The windows of pictures that an autoencoder sees, in the channels of its training.
 pub(super) fn windows(model: &SavedModel, pictures: &[ImagePlanes]) -> Result<ImageRows, LabError> {
-    let shape = model.preprocessing.input_shape();
-    let &[channels, height, width] = &shape[..] else {
-        return Err(LabError::Refused(format!("the model takes rows of shape {shape:?} and no pictures")));
-    };
-    if let Some(small) = pictures.iter().find(|picture| picture.shape[1] < height || picture.shape[2] < width) {
-        return Err(LabError::Refused(format!(
-            "{}: {} x {} pixels, and the model takes windows of {height} x {width}",
-            small.name, small.shape[1], small.shape[2]
-        )));
-    }
+    let [channels, height, width] = window(model)?;
+    pictures.iter().try_for_each(|picture| check_window(model, picture))?;
     let pictures: Vec<ImagePlanes> = pictures.iter().map(|picture| picture.in_channels(channels)).collect();
     ImageRows::new(&pictures, [height, width], ImageTask::Autoencode)
+}
+
+/// Refuses a picture that is smaller than the windows of the training.
+pub(super) fn check_window(model: &SavedModel, picture: &ImagePlanes) -> Result<(), LabError> {
+    let [_, height, width] = window(model)?;
+    let [_, own_height, own_width] = picture.shape;
+    if own_height >= height && own_width >= width {
+        return Ok(());
+    }
+    Err(LabError::Refused(format!(
+        "{}: {own_height} x {own_width} pixels, and the model takes windows of {height} x {width}",
+        picture.name
+    )))
+}
+
+fn window(model: &SavedModel) -> Result<[usize; 3], LabError> {
+    let shape = model.preprocessing.input_shape();
+    let refused = || LabError::Refused(format!("the model takes rows of shape {shape:?} and no pictures"));
+    shape.as_slice().try_into().map_err(|_| refused())
 }
 
 impl Judged {

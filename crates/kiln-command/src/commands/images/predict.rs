@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use burn::tensor::Device;
-use kiln_data::{ImagePlanes, catalogue, open_images, read_images};
-use kiln_lab::train::{Examples, ImageTask, SavedModel, Upscaler};
+use kiln_data::{ImagePlanes, ImageSource, catalogue, image_sources, open_images};
+use kiln_lab::train::{Examples, ImageRows, ImageTask, SavedModel, Upscaler};
 use kiln_lab::{LabError, write_whole};
 use kiln_nn::Network;
 use serde_json::json;
 
-use super::evaluate::windows;
+use super::evaluate::{check_window, windows};
 use crate::cli::Global;
 use crate::failure::{CommandResult, Failure};
 use crate::output;
@@ -37,6 +37,8 @@ pub fn predict(
     device: &Device,
 ) -> CommandResult {
     let pictures = pictures(model, asked.sources, global)?;
+    // One that cannot be taken is found before anything is written.
+    pictures.iter().try_for_each(|picture| check(model, &picture.read()?))?;
     match model.image_task() {
         Some(ImageTask::Upscale { .. }) if asked.codes => {
             Err(Failure::usage("--codes: an upscaler has no codes; leave it out, or ask an autoencoder"))
@@ -49,8 +51,7 @@ pub fn predict(
             if folder.is_file() {
                 return Err(Failure::usage(format!("--to {}: a folder is needed, and it is a file", folder.display())));
             }
-            let made = made(model, network, &pictures, device)?;
-            let files = written(&made, folder)?;
+            let files = write_pictures(model, network, &pictures, folder, device)?;
             if global.json {
                 output::print_line(&json!({ "pictures": files }).to_string())?;
             } else {
@@ -61,33 +62,59 @@ pub fn predict(
     }
 }
 
-fn pictures(model: &SavedModel, sources: &[String], global: &Global) -> Result<Vec<ImagePlanes>, Failure> {
+fn pictures(model: &SavedModel, sources: &[String], global: &Global) -> Result<Vec<ImageSource>, Failure> {
     let mut all = Vec::new();
     for source in sources {
         match catalogue::find(source) {
-            Some(_) => all.extend(open_images(source, &global.data(), &model.training.image_options())?.test),
-            None => all.extend(read_images(source, &global.data())?),
+            Some(_) => {
+                let test = open_images(source, &global.data(), &model.training.image_options())?.test;
+                all.extend(test.into_iter().map(ImageSource::Held));
+            }
+            None => all.extend(image_sources(source, &global.data())?),
         }
     }
     Ok(all)
 }
 
-/// What the model makes of the pictures.
+fn check(model: &SavedModel, picture: &ImagePlanes) -> Result<(), LabError> {
+    match model.image_task() {
+        Some(ImageTask::Upscale { .. }) => Ok(()),
+        _ => check_window(model, picture),
+    }
+}
+
+/// Writes what the model makes of each picture as a PNG under the name of the one that it was made of.
+fn write_pictures(
+    model: &SavedModel,
+    network: &Network,
+    pictures: &[ImageSource],
+    folder: &Path,
+    device: &Device,
+) -> Result<Vec<PathBuf>, Failure> {
+    std::fs::create_dir_all(folder).map_err(|error| LabError::io("create", folder, error))?;
+    let mut taken = HashSet::new();
+    let mut files = Vec::new();
+    for picture in pictures {
+        let made = made(model, network, &picture.read()?, device)?;
+        let file = folder.join(format!("{}.png", free_name(&stem(&made.name), &mut taken)));
+        write_whole(&file, &made.png()?)?;
+        files.push(file);
+    }
+    Ok(files)
+}
+
+/// What the model makes of a picture.
 fn made(
     model: &SavedModel,
     network: &Network,
-    pictures: &[ImagePlanes],
+    picture: &ImagePlanes,
     device: &Device,
-) -> Result<Vec<ImagePlanes>, LabError> {
+) -> Result<ImagePlanes, LabError> {
     match (model.image_task(), network.sr_cnn()) {
         (Some(ImageTask::Upscale { factor }), Some(network)) => {
-            let upscaler = Upscaler { network, factor, device };
-            Ok(pictures.iter().map(|picture| upscaler.upscale(picture)).collect())
+            Ok(Upscaler { network, factor, device }.upscale(picture))
         }
-        _ => {
-            let each = |picture: &ImagePlanes| reconstructed(model, network, picture, device);
-            pictures.iter().map(each).collect()
-        }
+        _ => reconstructed(model, network, picture, device),
     }
 }
 
@@ -116,19 +143,6 @@ fn reconstructed(
     Ok(ImagePlanes { name: picture.name.clone(), shape, values: whole })
 }
 
-/// Writes each picture as a PNG under the name of the one that it was made of.
-fn written(pictures: &[ImagePlanes], folder: &Path) -> Result<Vec<PathBuf>, Failure> {
-    std::fs::create_dir_all(folder).map_err(|error| LabError::io("create", folder, error))?;
-    let mut taken = HashSet::new();
-    let mut files = Vec::new();
-    for picture in pictures {
-        let file = folder.join(format!("{}.png", free_name(&stem(&picture.name), &mut taken)));
-        write_whole(&file, &picture.png()?)?;
-        files.push(file);
-    }
-    Ok(files)
-}
-
 /// A name that none of the pictures before has.
 fn free_name(stem: &str, taken: &mut HashSet<String>) -> String {
     let numbered = (2..).map(|number| format!("{stem}-{number}"));
@@ -149,31 +163,23 @@ fn stem(name: &str) -> String {
 fn codes(
     model: &SavedModel,
     network: &Network,
-    pictures: &[ImagePlanes],
+    pictures: &[ImageSource],
     asked: &PictureOutput<'_>,
     device: &Device,
 ) -> CommandResult {
-    const BLOCK: usize = 256;
-    let rows = windows(model, pictures)?;
     let mut text = String::new();
-    let all: Vec<usize> = (0..rows.len()).collect();
-    for block in all.chunks(BLOCK) {
-        let codes = network.features(rows.examples(block, 1, device).0);
+    for picture in pictures {
+        let rows = windows(model, &[picture.read()?])?;
+        let all: Vec<usize> = (0..rows.len()).collect();
+        let codes = network.features(rows.examples(&all, 1, device).0);
         let [_, width] = codes.dims();
         if text.is_empty() && asked.as_csv {
             let heading: String = (1..=width).map(|number| format!(",code {number}")).collect();
             text += &format!("picture,top,left{heading}\n");
         }
         let values: Vec<f32> = codes.into_data().iter::<f32>().collect();
-        for (&row, code) in block.iter().zip(values.chunks_exact(width.max(1))) {
-            let (picture, [top, left]) = rows.window(row);
-            if asked.as_csv {
-                let cells: String = code.iter().map(|value| format!(",{value}")).collect();
-                text += &format!("{},{top},{left}{cells}\n", output::quoted(&picture.name));
-            } else {
-                let line = json!({ "picture": picture.name, "top": top, "left": left, "code": code });
-                text += &format!("{line}\n");
-            }
+        for (row, code) in values.chunks_exact(width.max(1)).enumerate() {
+            text += &line(&rows, row, code, asked.as_csv);
         }
     }
     match asked.to {
@@ -181,6 +187,16 @@ fn codes(
         None => output::print(&text)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn line(rows: &ImageRows, row: usize, code: &[f32], as_csv: bool) -> String {
+    let (picture, [top, left]) = rows.window(row);
+    if as_csv {
+        let cells: String = code.iter().map(|value| format!(",{value}")).collect();
+        format!("{},{top},{left}{cells}\n", output::quoted(&picture.name))
+    } else {
+        format!("{}\n", json!({ "picture": picture.name, "top": top, "left": left, "code": code }))
+    }
 }
 
 #[cfg(test)]

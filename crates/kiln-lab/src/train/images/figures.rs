@@ -33,11 +33,6 @@ impl ImageFigures {
         let further = further.into_iter().filter_map(|(name, value)| Some((name, value?)));
         std::iter::once(("PSNR", self.psnr)).chain(further).collect()
     }
-
-    /// Whether no figure is NaN: where a network gives no finite pictures, some are.
-    pub fn are_numbers(&self) -> bool {
-        self.named().iter().all(|(_, value)| !value.is_nan())
-    }
 }
 
 /// Gathers figures batch by batch; the pictures of one batch have one size.

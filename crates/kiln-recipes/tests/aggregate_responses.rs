@@ -61,8 +61,8 @@ fn on_diabetes_a_share_between_the_levels_is_better_than_both() {
     let rows = cells(&run, "Test error of single responses, in variances");
     assert_eq!(rows.len(), 1);
     // Copying the means to the rows shrinks the model: it explains a tenth of the variance, and a share of 0.1 four times that.
-    let errors: Vec<f64> = rows[0][2..6].iter().map(|cell| number(cell)).collect();
-    assert!(errors[1] < 0.75 && errors[3] > 0.8, "{errors:?}");
+    let errors: Vec<f64> = rows[0][2..7].iter().map(|cell| number(cell)).collect();
+    assert!(errors[1] < 0.75 && errors[4] > 0.8, "{errors:?}");
     assert!(run.artifacts().join("test-error-diabetes_efron.svg").exists());
     assert!(run.artifacts().join("test-error-network-bikeshare_hourly_2011.svg").exists());
 }
@@ -108,6 +108,7 @@ fn settings_that_mean_nothing_are_refused() {
     for (text, part) in [
         ("rhos=[0.0, 1.0]", "rhos"),
         ("rhos=[0.0, 0.5, 0.2, 1.0]", "rhos"),
+        ("tables.rhos=[0.1, 1.0]", "tables.rhos"),
         ("folds=1", "folds"),
         ("tables.train=1.0", "tables.train"),
         ("tables.seeds=0", "tables.seeds"),

@@ -46,6 +46,8 @@ pub struct TableSettings {
     pub datasets: Vec<String>,
     /// Rows of a bag.
     pub bag_sizes: Vec<usize>,
+    /// Shares of the instance-level loss, from 0 to 1: with many rows for each feature the best ones are small.
+    pub rhos: Vec<f64>,
     /// Share of the rows that is learnt from.
     pub train: f64,
     /// How many of the run's seeds are used; each draws rows and bags anew.
@@ -108,11 +110,12 @@ impl Settings {
 
     /// Refuses settings from which nothing can be concluded.
     pub(super) fn check(&self, seeds: usize) -> Result<(), LabError> {
-        let interior = self.rhos.iter().filter(|rho| (0.0..1.0).contains(*rho) && **rho > 0.0).count();
-        let are_rising = self.rhos.windows(2).all(|pair| pair[0] < pair[1]);
-        if self.rhos.first() != Some(&0.0) || self.rhos.last() != Some(&1.0) || interior == 0 || !are_rising {
-            let given = format!("{:?}", self.rhos);
-            return Err(LabError::setting("rhos", given, "rising from 0 to 1 with at least one value between"));
+        for (key, rhos) in [("rhos", &self.rhos), ("tables.rhos", &self.tables.rhos)] {
+            let are_rising = rhos.windows(2).all(|pair| pair[0] < pair[1]);
+            if rhos.len() < 3 || rhos.first() != Some(&0.0) || rhos.last() != Some(&1.0) || !are_rising {
+                let right = "rising from 0 to 1 with at least one value between";
+                return Err(LabError::setting(key, format!("{rhos:?}"), right));
+            }
         }
         if self.folds < 2 {
             return Err(LabError::setting("folds", self.folds, "at least 2"));
@@ -174,6 +177,7 @@ impl Settings {
                     .map(String::from)
                     .to_vec(),
                 bag_sizes: vec![4, 8, 16],
+                rhos: vec![0.0, 0.001, 0.003, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0],
                 train: 0.724,
                 seeds: 40,
             },
@@ -252,7 +256,7 @@ impl Settings {
             rhos: vec![0.0, 0.1, 0.3, 1.0],
             folds: 3,
             simulation: SimulationSettings { features: 40, rows_per_feature: vec![10.0], seeds: 3, ..quick.simulation },
-            tables: TableSettings { seeds: 3, ..quick.tables },
+            tables: TableSettings { rhos: vec![0.0, 0.05, 0.1, 0.3, 1.0], seeds: 3, ..quick.tables },
             network: NetworkSettings { epochs: 2, max_train: 256, hidden: vec![16], ..quick.network },
             classification: NetworkSettings { epochs: 3, hidden: vec![16], max_train: 300, ..quick.classification },
             privacy: PrivacySettings {

@@ -1,9 +1,9 @@
 //! Tables of numbers, cut and bagged anew for each seed.
 
 use kiln_data::split::permutation;
-use kiln_data::{ColumnEncoder, InputEncoding, OpenOptions, SplitOptions, Splits, Task};
+use kiln_data::{OpenOptions, SplitOptions, Splits, Task};
 
-use super::linear::{BagData, means};
+use super::linear::{BagData, means, product};
 
 /// All rows of a table, with nothing held back.
 pub(super) fn open_options() -> OpenOptions {
@@ -19,14 +19,15 @@ pub(super) struct NumberTable {
 }
 
 impl NumberTable {
-    /// Of categories the first level has no column: with it the columns would be linearly dependent.
+    /// All rows, without features that are a combination of those before them.
     pub(super) fn of(splits: &Splits) -> Self {
-        let kept = independent_features(&splits.preprocessing.inputs, splits.train.num_features());
         let rows = 0..splits.train.len();
-        let row = |row: usize| kept.iter().map(|&feature| f64::from(splits.train.row(row)[feature])).collect();
+        let all: Vec<Vec<f64>> =
+            rows.clone().map(|row| splits.train.row(row).iter().map(|&value| f64::from(value)).collect()).collect();
+        let kept = independent_columns(&all);
         Self {
             name: splits.name.clone(),
-            features: rows.clone().map(row).collect(),
+            features: all.iter().map(|row| kept.iter().map(|&feature| row[feature]).collect()).collect(),
             responses: rows.map(|row| f64::from(splits.train.values(row)[0])).collect(),
         }
     }
@@ -112,14 +113,26 @@ impl Scale {
     }
 }
 
-fn independent_features(inputs: &InputEncoding, features: usize) -> Vec<usize> {
-    let InputEncoding::Table { columns, .. } = inputs else { return (0..features).collect() };
-    let mut next = 0;
+/// Columns that are, but for a constant, no linear combination of the columns before them.
+fn independent_columns(rows: &[Vec<f64>]) -> Vec<usize> {
+    /// Values are given in single precision.
+    const NOTHING: f64 = 1e-4;
+    let mut basis: Vec<Vec<f64>> = Vec::new();
     let mut kept = Vec::new();
-    for column in columns {
-        let skipped = usize::from(matches!(column, ColumnEncoder::Category { levels, .. } if levels.len() > 1));
-        kept.extend(next + skipped..next + column.width());
-        next += column.width();
+    for column in 0..rows[0].len() {
+        let scale = Scale::of(rows.iter().map(|row| row[column]));
+        let mut rest: Vec<f64> = rows.iter().map(|row| scale.of_value(row[column])).collect();
+        let length = product(&rest, &rest).sqrt();
+        for known in &basis {
+            let share = product(&rest, known);
+            rest.iter_mut().zip(known).for_each(|(value, other)| *value -= share * other);
+        }
+        let remaining = product(&rest, &rest).sqrt();
+        if remaining > NOTHING * length {
+            rest.iter_mut().for_each(|value| *value /= remaining);
+            basis.push(rest);
+            kept.push(column);
+        }
     }
     kept
 }
@@ -132,7 +145,7 @@ mod tests {
     fn rows_are_cut_into_whole_bags_and_rows_to_judge_by() {
         let table = NumberTable {
             name: "t".into(),
-            features: (0..50).map(|row| vec![row as f64, 1.0]).collect(),
+            features: (0..50).map(|row| vec![row as f64, 1.0]).collect::<Vec<_>>(),
             responses: (0..50).map(|row| 3.0 * row as f64).collect(),
         };
         let drawn = table.draw(4, 0.7, 3);
@@ -148,12 +161,12 @@ mod tests {
     }
 
     #[test]
-    fn one_level_of_a_category_has_no_column() {
-        let number =
-            |name: &str| ColumnEncoder::Number { name: name.into(), mean: 0.0, deviation: 1.0, standardise: false };
-        let levels = ["a", "b", "c"].map(String::from).to_vec();
-        let category = ColumnEncoder::Category { name: "kind".into(), levels };
-        let columns = vec![number("x"), category, number("y")];
-        assert_eq!(independent_features(&InputEncoding::Table { columns, header: None }, 5), [0, 2, 3, 4]);
+    fn columns_that_say_nothing_new_are_left_out() {
+        // A number, a constant, three levels of a category, and twice the number plus one.
+        let row = |row: usize| {
+            let (x, level) = ((row * row % 7) as f64, row % 3);
+            vec![x, 4.0, f64::from(level == 0), f64::from(level == 1), f64::from(level == 2), 2.0 * x + 1.0]
+        };
+        assert_eq!(independent_columns(&(0..30).map(row).collect::<Vec<_>>()), [0, 2, 3]);
     }
 }

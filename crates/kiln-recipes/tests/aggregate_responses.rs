@@ -40,8 +40,8 @@ fn number(cell: &str) -> f64 {
 #[test]
 fn simulated_models_have_the_calculators_error() {
     let (verdict, run, _folder) = performed(&[], &["simulation"]);
-    let between = finding(&verdict, "simulation/between-the-ends");
-    assert_eq!(between.outcome, Outcome::Held, "{}", between.measured);
+    let best = finding(&verdict, "simulation/best-share");
+    assert_eq!(best.outcome, Outcome::Held, "{}", best.measured);
     let rows = cells(&run, "Error of the coefficients, theory and simulation");
     let at = |rho: &str| rows.iter().find(|row| row[2] == rho).unwrap_or_else(|| panic!("no {rho}"));
     // With ten rows for each of 40 features and bags of 4: 2/3 at the bag level, 11/18 at the instance level.

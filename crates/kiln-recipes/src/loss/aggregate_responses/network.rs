@@ -7,7 +7,7 @@ use kiln_lab::train::{
     BagExamples, BagObjective, Batch, Examples, Figures, FitSettings, OPTIMIZERS, Objective, Schedule, Selector,
     bag_loss, fit, scalar,
 };
-use kiln_lab::{Finding, JobContext, LabError, Measured, Plot, Run, Series, Table};
+use kiln_lab::{Finding, JobContext, LabError, Measured, Outcome, Plot, Run, Series, Table};
 use kiln_nn::{Network, NetworkConfig};
 use serde::{Deserialize, Serialize};
 
@@ -287,11 +287,15 @@ fn automatic(contest: &Contest<'_>, cells: &[Cell]) -> Finding {
             )
         })
         .collect();
-    Finding::new(
+    let finding = Finding::new(
         format!("{TABLES}/{set}/{}", IDS[1]),
         format!("of a network on {set} the share and rate that held-out bags choose keep at least half of the gain"),
     )
-    .bound("sum of the gains over the bag sizes at least half of what the best share gains")
-    .measured(Measured::from(kept / best).text(format!("{:.0} % kept; {}", 100.0 * kept / best, text.join(", "))))
-    .held_if(kept >= KEPT * best)
+    .bound("sum of the gains over the bag sizes at least half of what the best share gains");
+    if best <= 0.0 {
+        return finding.outcome(Outcome::NotComparable).note("no share between the levels gained anything");
+    }
+    finding
+        .measured(Measured::from(kept / best).text(format!("{:.0} % kept; {}", 100.0 * kept / best, text.join(", "))))
+        .held_if(kept >= KEPT * best)
 }

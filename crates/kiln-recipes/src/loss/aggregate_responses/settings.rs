@@ -162,7 +162,7 @@ impl Settings {
 
     fn full() -> Self {
         Self {
-            rhos: vec![0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0],
+            rhos: vec![0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0],
             folds: 5,
             simulation: SimulationSettings {
                 features: 150,
@@ -187,7 +187,7 @@ impl Settings {
                 hidden: vec![64, 64],
                 epochs: 40,
                 batch_size: 256,
-                rates: vec![1e-3, 3e-3],
+                rates: vec![1e-3, 3e-3, 1e-2],
                 max_train: 4096,
                 seeds: 5,
             },
@@ -197,7 +197,7 @@ impl Settings {
                 hidden: vec![64],
                 epochs: 60,
                 batch_size: 64,
-                rates: vec![1e-3, 3e-3],
+                rates: vec![1e-3, 3e-3, 1e-2],
                 max_train: 4096,
                 seeds: 5,
             },
@@ -210,7 +210,7 @@ impl Settings {
                 noise: 0.5,
                 range: 4.0,
                 dataset: "bikeshare_hourly_2011".into(),
-                seeds: 20,
+                seeds: 40,
             },
         }
     }

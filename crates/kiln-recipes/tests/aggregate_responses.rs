@@ -108,7 +108,7 @@ fn settings_that_mean_nothing_are_refused() {
     for (text, part) in [
         ("rhos=[0.0, 1.0]", "rhos"),
         ("rhos=[0.0, 0.5, 0.2, 1.0]", "rhos"),
-        ("tables.rhos=[0.1, 1.0]", "tables.rhos"),
+        ("repeats=0", "repeats"),
         ("folds=1", "folds"),
         ("tables.train=1.0", "tables.train"),
         ("tables.seeds=0", "tables.seeds"),

@@ -6,10 +6,12 @@ use serde::{Deserialize, Serialize};
 /// Settings of [`super::AggregateResponsesRecipe`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Settings {
-    /// Shares of the instance-level loss, from 0 to 1.
+    /// Shares of the instance-level loss, from 0 to 1: with many rows for each feature the best ones are small.
     pub rhos: Vec<f64>,
-    /// Parts of the cross-validation over bags that chooses one of them.
+    /// Parts of the cross-validation over bags that chooses one of them for a linear model.
     pub folds: usize,
+    /// How often the bags are divided into such parts.
+    pub repeats: usize,
     /// Theory beside simulation.
     pub simulation: SimulationSettings,
     /// Linear models on tables.
@@ -46,8 +48,6 @@ pub struct TableSettings {
     pub datasets: Vec<String>,
     /// Rows of a bag.
     pub bag_sizes: Vec<usize>,
-    /// Shares of the instance-level loss, from 0 to 1: with many rows for each feature the best ones are small.
-    pub rhos: Vec<f64>,
     /// Share of the rows that is learnt from.
     pub train: f64,
     /// How many of the run's seeds are used; each draws rows and bags anew.
@@ -110,12 +110,13 @@ impl Settings {
 
     /// Refuses settings from which nothing can be concluded.
     pub(super) fn check(&self, seeds: usize) -> Result<(), LabError> {
-        for (key, rhos) in [("rhos", &self.rhos), ("tables.rhos", &self.tables.rhos)] {
-            let are_rising = rhos.windows(2).all(|pair| pair[0] < pair[1]);
-            if rhos.len() < 3 || rhos.first() != Some(&0.0) || rhos.last() != Some(&1.0) || !are_rising {
-                let right = "rising from 0 to 1 with at least one value between";
-                return Err(LabError::setting(key, format!("{rhos:?}"), right));
-            }
+        let are_rising = self.rhos.windows(2).all(|pair| pair[0] < pair[1]);
+        if self.rhos.len() < 3 || self.rhos.first() != Some(&0.0) || self.rhos.last() != Some(&1.0) || !are_rising {
+            let given = format!("{:?}", self.rhos);
+            return Err(LabError::setting("rhos", given, "rising from 0 to 1 with at least one value between"));
+        }
+        if self.repeats == 0 {
+            return Err(LabError::setting("repeats", 0, "at least 1"));
         }
         if self.folds < 2 {
             return Err(LabError::setting("folds", self.folds, "at least 2"));
@@ -162,8 +163,9 @@ impl Settings {
 
     fn full() -> Self {
         Self {
-            rhos: vec![0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0],
+            rhos: vec![0.0, 0.001, 0.003, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0],
             folds: 5,
+            repeats: 10,
             simulation: SimulationSettings {
                 features: 150,
                 rows_per_feature: vec![3.0, 4.0, 6.0, 10.0],
@@ -177,7 +179,6 @@ impl Settings {
                     .map(String::from)
                     .to_vec(),
                 bag_sizes: vec![4, 8, 16],
-                rhos: vec![0.0, 0.001, 0.003, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0],
                 train: 0.724,
                 seeds: 40,
             },
@@ -189,7 +190,7 @@ impl Settings {
                 batch_size: 256,
                 rates: vec![1e-3, 3e-3, 1e-2],
                 max_train: 4096,
-                seeds: 5,
+                seeds: 10,
             },
             classification: NetworkSettings {
                 dataset: "digits".into(),
@@ -253,10 +254,11 @@ impl Settings {
     fn smoke() -> Self {
         let quick = Self::quick();
         Self {
-            rhos: vec![0.0, 0.1, 0.3, 1.0],
+            rhos: vec![0.0, 0.05, 0.1, 0.3, 1.0],
             folds: 3,
+            repeats: 2,
             simulation: SimulationSettings { features: 40, rows_per_feature: vec![10.0], seeds: 3, ..quick.simulation },
-            tables: TableSettings { rhos: vec![0.0, 0.05, 0.1, 0.3, 1.0], seeds: 3, ..quick.tables },
+            tables: TableSettings { seeds: 3, ..quick.tables },
             network: NetworkSettings { epochs: 2, max_train: 256, hidden: vec![16], ..quick.network },
             classification: NetworkSettings { epochs: 3, hidden: vec![16], max_train: 300, ..quick.classification },
             privacy: PrivacySettings {

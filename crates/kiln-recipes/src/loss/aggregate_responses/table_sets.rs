@@ -38,14 +38,18 @@ impl NumberTable {
         let order = permutation(self.responses.len(), seed);
         let count = (train * order.len() as f64).round() as usize;
         let (learnt, held) = order.split_at(count - count % size);
-        let width = self.features[0].len();
+        // A category of a single row may be the same in all rows that are learnt from.
+        let first = &self.features[learnt[0]];
+        let varies = |feature: &usize| learnt.iter().any(|&row| self.features[row][*feature] != first[*feature]);
+        let kept: Vec<usize> = (0..first.len()).filter(varies).collect();
         let scales: Vec<Scale> =
-            (0..width).map(|feature| Scale::of(learnt.iter().map(|&row| self.features[row][feature]))).collect();
+            kept.iter().map(|&feature| Scale::of(learnt.iter().map(|&row| self.features[row][feature]))).collect();
         let scaled = |rows: &[usize]| -> Vec<f64> {
-            let row =
-                |&row: &usize| self.features[row].iter().zip(&scales).map(|(value, scale)| scale.of_value(*value));
-            rows.iter().flat_map(row).collect()
+            let value =
+                |row: usize| move |(&feature, scale): (&usize, &Scale)| scale.of_value(self.features[row][feature]);
+            rows.iter().flat_map(|&row| kept.iter().zip(&scales).map(value(row))).collect()
         };
+        let width = kept.len();
         let centre = Scale::of(learnt.iter().map(|&row| self.responses[row])).mean;
         let unit = Scale { mean: centre, ..Scale::of(self.responses.iter().copied()) };
         let responses =
@@ -154,8 +158,9 @@ mod tests {
         assert!(mean.abs() < 1e-12);
         // The response is the feature up to its unit, in both parts.
         let slope = drawn.responses[0] / drawn.features[0];
-        for (row, response) in drawn.test_features.chunks(2).zip(&drawn.test_responses) {
-            assert!((row[0] * slope - response).abs() < 1e-9 && row[1] == 0.0);
+        assert_eq!(drawn.width(), 1, "a constant is no feature");
+        for (feature, response) in drawn.test_features.iter().zip(&drawn.test_responses) {
+            assert!((feature * slope - response).abs() < 1e-9);
         }
         assert_ne!(table.draw(4, 0.7, 4).responses, drawn.responses);
     }

@@ -1,7 +1,7 @@
 //! Networks that learn from bags: of numbers on the largest table, and of class proportions (see `classification`).
 
 use kiln_data::split::permutation;
-use kiln_data::{ArrayDataset, Bags, Leftover, OpenOptions, SplitOptions, Splits, TargetEncoding, Targets, Task};
+use kiln_data::{ArrayDataset, Bags, Leftover, OpenOptions, SplitOptions, Splits, TargetEncoding, Task};
 use kiln_lab::statistics::Summary;
 use kiln_lab::train::{
     BagExamples, BagObjective, Batch, Examples, Figures, FitSettings, OPTIMIZERS, Objective, Schedule, Selector,
@@ -180,7 +180,7 @@ impl Parts {
         let held = bags.hold_back(FIFTH, seed);
         let (train_bags, held_bags) = (bags.select(&held.kept), bags.select(&held.held));
         // Numbers are centred by the means of the bags that are learnt from; their unit is that of the whole set.
-        let targets = scaled(&splits.preprocessing.targets, all, &learnt, &train_bags);
+        let targets = scaled(&splits.preprocessing.targets, &learnt, &train_bags);
         let examples = |bags: &Bags| BagExamples::new(&learnt, bags, &targets);
         Ok(Self { train: examples(&train_bags), held: examples(&held_bags), test: all.select(test), targets })
     }
@@ -204,12 +204,8 @@ impl Parts {
     }
 }
 
-fn scaled(targets: &TargetEncoding, all: &ArrayDataset, learnt: &ArrayDataset, bags: &Bags) -> TargetEncoding {
-    let (TargetEncoding::Values { columns, deviations, .. }, Targets::Values { values, .. }) = (targets, all.targets())
-    else {
-        return targets.clone();
-    };
-    debug_assert_eq!(values.len(), all.len());
+fn scaled(targets: &TargetEncoding, learnt: &ArrayDataset, bags: &Bags) -> TargetEncoding {
+    let TargetEncoding::Values { columns, deviations, .. } = targets else { return targets.clone() };
     let numbers: Vec<f32> = (0..learnt.len()).flat_map(|row| learnt.values(row)).collect();
     let means = bags.means(&numbers, 1);
     let mean = means.iter().sum::<f64>() / means.len().max(1) as f64;

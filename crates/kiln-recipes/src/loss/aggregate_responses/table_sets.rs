@@ -2,6 +2,7 @@
 
 use kiln_data::split::permutation;
 use kiln_data::{OpenOptions, SplitOptions, Splits, Task};
+use kiln_lab::LabError;
 
 use super::linear::{BagData, means, product};
 
@@ -34,12 +35,19 @@ impl NumberTable {
 
     /// Rows to learn from in bags of `size`, and rows to judge by, chosen by `seed`; features have mean 0 and deviation 1 over the
     /// rows that are learnt from, responses mean 0 there and deviation 1 over the table.
-    pub(super) fn draw(&self, size: usize, train: f64, seed: u64) -> Drawn {
+    ///
+    /// # Errors
+    /// [`LabError::Setting`] where the rows that are learnt from fill no bag.
+    pub(super) fn draw(&self, size: usize, train: f64, seed: u64) -> Result<Drawn, LabError> {
         let order = permutation(self.responses.len(), seed);
         let count = (train * order.len() as f64).round() as usize;
         let (learnt, held) = order.split_at(count - count % size);
+        let Some(&example) = learnt.first() else {
+            let right = format!("at most {count}, the rows of {} that are learnt from", self.name);
+            return Err(LabError::setting("bag_sizes", size, right));
+        };
         // A category of a single row may be the same in all rows that are learnt from.
-        let first = &self.features[learnt[0]];
+        let first = &self.features[example];
         let varies = |feature: &usize| learnt.iter().any(|&row| self.features[row][*feature] != first[*feature]);
         let kept: Vec<usize> = (0..first.len()).filter(varies).collect();
         let scales: Vec<Scale> =
@@ -56,14 +64,14 @@ impl NumberTable {
             |rows: &[usize]| rows.iter().map(|&row| unit.of_value(self.responses[row])).collect::<Vec<f64>>();
         // What fills no bag is neither learnt from nor judged by.
         let judged = &held[count % size..];
-        Drawn {
+        Ok(Drawn {
             features: scaled(learnt),
             width,
             responses: responses(learnt),
             test_features: scaled(judged),
             test_responses: responses(judged),
             size,
-        }
+        })
     }
 }
 
@@ -152,7 +160,7 @@ mod tests {
             features: (0..50).map(|row| vec![row as f64, 1.0]).collect::<Vec<_>>(),
             responses: (0..50).map(|row| 3.0 * row as f64).collect(),
         };
-        let drawn = table.draw(4, 0.7, 3);
+        let drawn = table.draw(4, 0.7, 3).unwrap();
         assert_eq!((drawn.responses.len(), drawn.test_responses.len(), drawn.bags().responses.len()), (32, 15, 8));
         let mean = drawn.responses.iter().sum::<f64>() / 32.0;
         assert!(mean.abs() < 1e-12);
@@ -162,7 +170,8 @@ mod tests {
         for (feature, response) in drawn.test_features.iter().zip(&drawn.test_responses) {
             assert!((feature * slope - response).abs() < 1e-9);
         }
-        assert_ne!(table.draw(4, 0.7, 4).responses, drawn.responses);
+        assert_ne!(table.draw(4, 0.7, 4).unwrap().responses, drawn.responses);
+        assert!(table.draw(40, 0.7, 4).is_err_and(|error| error.to_string().contains("at most 35")));
     }
 
     #[test]

@@ -104,7 +104,7 @@ pub(super) fn run(settings: &Settings, run: &mut Run) -> Result<Vec<Finding>, La
 
 fn learnt(settings: &Settings, job: &Job<'_>) -> Result<Shown, LabError> {
     let rhos = &settings.rhos;
-    let drawn = job.table.draw(job.bag_size, settings.tables.train, job.seed);
+    let drawn = job.table.draw(job.bag_size, settings.tables.train, job.seed)?;
     let bags = drawn.bags();
     let error = |theta: &[f64]| squared_error(theta, &drawn.test_features, &drawn.test_responses);
     let errors: Vec<f64> = bags.path(rhos)?.iter().map(|theta| error(theta)).collect();

@@ -79,6 +79,8 @@ pub(crate) fn fit_inputs(
     options: &OpenOptions,
 ) -> Result<InputEncoding, DataError> {
     let is_target = |name: &str| match targets {
+        // Class proportions have one column a class.
+        TargetEncoding::Classes { column: None, names } => names.iter().any(|column| column == name),
         TargetEncoding::Classes { column, .. } => column.as_deref() == Some(name),
         TargetEncoding::Values { columns, .. } => columns.iter().any(|column| column == name),
         TargetEncoding::Pixels => false,

@@ -268,13 +268,20 @@ impl KeepNewestAndBest {
     pub(super) fn new(history: History, folder: &Path) -> Self {
         Self { history, kept: checkpointed_epochs(folder).into_iter().collect() }
     }
+
+    /// Epochs that are neither new nor the best. Figures arrive in a thread of their own and may be some epochs late: an epoch
+    /// of which they are not known yet may still be the best.
+    fn stale(&self, epoch: usize) -> Vec<usize> {
+        let known = self.history.epochs().len();
+        let best = self.history.best().map(|means| means.epoch);
+        let is_stale = |kept: &usize| kept + Self::NEWEST <= epoch && *kept <= known && Some(*kept) != best;
+        self.kept.iter().copied().filter(is_stale).collect()
+    }
 }
 
 impl CheckpointingStrategy for KeepNewestAndBest {
     fn checkpointing(&mut self, epoch: usize, _store: &EventStoreClient) -> Vec<CheckpointingAction> {
-        let best = self.history.best().map(|means| means.epoch);
-        let stale: Vec<usize> =
-            self.kept.iter().copied().filter(|kept| kept + Self::NEWEST <= epoch && Some(*kept) != best).collect();
+        let stale = self.stale(epoch);
         self.kept.insert(epoch);
         stale.iter().for_each(|epoch| {
             self.kept.remove(epoch);
@@ -324,6 +331,15 @@ mod tests {
     fn the_best_epoch_is_the_earliest_of_equals() {
         assert_eq!(course(&[3.0, 1.0, 2.0, 1.0]).best().unwrap().epoch, 2);
         assert!(course(&[]).best().is_none());
+    }
+
+    #[test]
+    fn an_epoch_whose_figures_are_late_is_kept() {
+        let strategy = |losses: &[f64]| KeepNewestAndBest { history: course(losses), kept: (1..=5).collect() };
+        assert_eq!(strategy(&[3.0, 1.0, 2.0, 2.5, 2.6]).stale(6), [1, 3, 4]);
+        // Epoch 2 may turn out to be better than epoch 1.
+        assert_eq!(strategy(&[3.0]).stale(6), [0; 0]);
+        assert_eq!(strategy(&[3.0, 1.0]).stale(6), [1]);
     }
 
     #[test]

@@ -9,6 +9,9 @@ use super::AggregateError;
 use super::bag_rows::{bag_sizes, require_finite};
 use super::error::require;
 
+/// Share of the largest below which a pivot or an eigenvalue is taken for rounding.
+const NEGLIGIBLE: f64 = 1e-12;
+
 /// Configuration of [`BagRegression`].
 #[derive(Config, Debug)]
 pub struct BagRegressionConfig {
@@ -222,7 +225,7 @@ impl BagSystem {
             let rho = check_rho(rho)?;
             let smallest = shares.iter().map(|share| (1.0 - rho) * share + rho).fold(f64::INFINITY, f64::min);
             // Where the bags alone do not determine the solution, nothing divides by a share that is only rounding.
-            if smallest <= self.negligible() {
+            if smallest <= NEGLIGIBLE {
                 return Err(self.singular(rho));
             }
             let scaled = Mat::from_fn(coordinates.nrows(), coordinates.ncols(), |row, column| {
@@ -267,14 +270,10 @@ impl BagSystem {
         let diagonal = || (0..size).map(|at| factor.L()[(at, at)]);
         let (low, high) = (diagonal().fold(f64::INFINITY, f64::min), diagonal().fold(0.0, f64::max));
         // Pivots are squares of the diagonal.
-        if (low / high).powi(2) <= self.negligible() {
+        if (low / high).powi(2) <= NEGLIGIBLE {
             return Err(self.singular(rho));
         }
         Ok(factor.solve(&self.right))
-    }
-
-    fn negligible(&self) -> f64 {
-        f64::EPSILON * self.total.nrows() as f64
     }
 
     fn singular(&self, rho: f64) -> AggregateError {

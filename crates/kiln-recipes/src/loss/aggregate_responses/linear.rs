@@ -3,6 +3,7 @@
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use kiln_data::split::permutation;
 use kiln_lab::LabError;
+use kiln_lab::train::epoch_seed;
 use kiln_loss::aggregate::risk::{BagProblem, estimate_noise, optimal_rho};
 use kiln_loss::aggregate::{AggregateError, BagSystem};
 
@@ -38,17 +39,26 @@ impl BagData {
         Ok(found.into_iter().map(|theta| theta.into_data().iter::<f64>().collect()).collect())
     }
 
-    /// The share whose predictions of held-out bags' means are best.
-    pub(super) fn cross_validated(&self, rhos: &[f64], folds: usize, seed: u64) -> Result<f64, LabError> {
+    /// The share whose predictions of held-out bags' means are best, in so many parts, over several divisions into such parts.
+    pub(super) fn cross_validated(
+        &self,
+        rhos: &[f64],
+        folds: usize,
+        repeats: usize,
+        seed: u64,
+    ) -> Result<f64, LabError> {
         let bags = self.responses.len();
-        let order = permutation(bags, seed);
+        let folds = folds.min(bags);
         let mut errors = vec![0.0; rhos.len()];
-        for fold in 0..folds.min(bags) {
-            let mut is_held = vec![false; bags];
-            order.iter().skip(fold).step_by(folds).for_each(|&bag| is_held[bag] = true);
-            let (kept, held) = (self.only(|bag| !is_held[bag]), self.only(|bag| is_held[bag]));
-            for (error, theta) in errors.iter_mut().zip(kept.path(rhos)?) {
-                *error += held.bag_error(&theta);
+        for repeat in 0..repeats {
+            let order = permutation(bags, epoch_seed(seed, repeat));
+            for fold in 0..folds {
+                let mut is_held = vec![false; bags];
+                order.iter().skip(fold).step_by(folds).for_each(|&bag| is_held[bag] = true);
+                let (kept, held) = (self.only(|bag| !is_held[bag]), self.only(|bag| is_held[bag]));
+                for (error, theta) in errors.iter_mut().zip(kept.path(rhos)?) {
+                    *error += held.bag_error(&theta);
+                }
             }
         }
         let best = (0..rhos.len()).min_by(|&a, &b| errors[a].total_cmp(&errors[b]));
@@ -129,7 +139,7 @@ mod tests {
     #[test]
     fn without_noise_the_bag_level_is_chosen() {
         let data = noiseless();
-        assert_eq!(data.cross_validated(&[0.0, 0.5, 1.0], 4, 1).unwrap(), 0.0);
+        assert_eq!(data.cross_validated(&[0.0, 0.5, 1.0], 4, 2, 1).unwrap(), 0.0);
         assert!(data.calculated().unwrap().unwrap() < 0.05);
         let theta = &data.path(&[0.0, 1.0]).unwrap()[0];
         assert!((theta[0] - 2.0).abs() < 1e-9 && squared_error(theta, &[1.0, 2.0], &[2.0, 5.0]) - 0.5 < 1e-9);

@@ -179,7 +179,7 @@ fn on_table(own: &PrivacySettings, run: &mut Run) -> Result<Finding, LabError> {
         Err(error) => return Err(error.into()),
     };
     let table_of_rows = NumberTable::of(&splits);
-    let whole = table_of_rows.draw(1, TRAIN, 0);
+    let whole = table_of_rows.draw(1, TRAIN, 0)?;
     let single = whole.bags();
     let theta = &single.path(&[1.0])?[0];
     let noise = squared_error(theta, &whole.test_features, &whole.test_responses);
@@ -188,7 +188,7 @@ fn on_table(own: &PrivacySettings, run: &mut Run) -> Result<Finding, LabError> {
     // Responses within three deviations of the mean.
     let range = (-3.0, 3.0);
     let levels = levels("privacy-table", own, &problem, range.1 - range.0, run, |job, _| {
-        let drawn = table_of_rows.draw(job.bag_size, TRAIN, job.seed);
+        let drawn = table_of_rows.draw(job.bag_size, TRAIN, job.seed)?;
         let released = Released::of(&drawn.responses, &drawn.bag_of_row(), job.bag_size, range, job)?;
         let own_problem = BagProblem { bag_size: job.bag_size as f64, ..problem };
         let mechanism = Mechanism::laplace(job.epsilon).map_err(LabError::method)?;

@@ -6,10 +6,12 @@ use serde::{Deserialize, Serialize};
 /// Settings of [`super::AggregateResponsesRecipe`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Settings {
-    /// Shares of the instance-level loss, from 0 to 1.
+    /// Shares of the instance-level loss, from 0 to 1: with many rows for each feature the best ones are small.
     pub rhos: Vec<f64>,
-    /// Parts of the cross-validation over bags that chooses one of them.
+    /// Parts of the cross-validation over bags that chooses one of them for a linear model.
     pub folds: usize,
+    /// How often the bags are divided into such parts.
+    pub repeats: usize,
     /// Theory beside simulation.
     pub simulation: SimulationSettings,
     /// Linear models on tables.
@@ -108,11 +110,13 @@ impl Settings {
 
     /// Refuses settings from which nothing can be concluded.
     pub(super) fn check(&self, seeds: usize) -> Result<(), LabError> {
-        let interior = self.rhos.iter().filter(|rho| (0.0..1.0).contains(*rho) && **rho > 0.0).count();
         let are_rising = self.rhos.windows(2).all(|pair| pair[0] < pair[1]);
-        if self.rhos.first() != Some(&0.0) || self.rhos.last() != Some(&1.0) || interior == 0 || !are_rising {
+        if self.rhos.len() < 3 || self.rhos.first() != Some(&0.0) || self.rhos.last() != Some(&1.0) || !are_rising {
             let given = format!("{:?}", self.rhos);
             return Err(LabError::setting("rhos", given, "rising from 0 to 1 with at least one value between"));
+        }
+        if self.repeats == 0 {
+            return Err(LabError::setting("repeats", 0, "at least 1"));
         }
         if self.folds < 2 {
             return Err(LabError::setting("folds", self.folds, "at least 2"));
@@ -159,8 +163,9 @@ impl Settings {
 
     fn full() -> Self {
         Self {
-            rhos: vec![0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0],
+            rhos: vec![0.0, 0.001, 0.003, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0],
             folds: 5,
+            repeats: 10,
             simulation: SimulationSettings {
                 features: 150,
                 rows_per_feature: vec![3.0, 4.0, 6.0, 10.0],
@@ -183,9 +188,9 @@ impl Settings {
                 hidden: vec![64, 64],
                 epochs: 40,
                 batch_size: 256,
-                rates: vec![1e-3, 3e-3],
+                rates: vec![1e-3, 3e-3, 1e-2],
                 max_train: 4096,
-                seeds: 5,
+                seeds: 10,
             },
             classification: NetworkSettings {
                 dataset: "digits".into(),
@@ -193,7 +198,7 @@ impl Settings {
                 hidden: vec![64],
                 epochs: 60,
                 batch_size: 64,
-                rates: vec![1e-3, 3e-3],
+                rates: vec![1e-3, 3e-3, 1e-2],
                 max_train: 4096,
                 seeds: 5,
             },
@@ -206,7 +211,7 @@ impl Settings {
                 noise: 0.5,
                 range: 4.0,
                 dataset: "bikeshare_hourly_2011".into(),
-                seeds: 20,
+                seeds: 40,
             },
         }
     }
@@ -249,8 +254,9 @@ impl Settings {
     fn smoke() -> Self {
         let quick = Self::quick();
         Self {
-            rhos: vec![0.0, 0.1, 0.3, 1.0],
+            rhos: vec![0.0, 0.05, 0.1, 0.3, 1.0],
             folds: 3,
+            repeats: 2,
             simulation: SimulationSettings { features: 40, rows_per_feature: vec![10.0], seeds: 3, ..quick.simulation },
             tables: TableSettings { seeds: 3, ..quick.tables },
             network: NetworkSettings { epochs: 2, max_train: 256, hidden: vec![16], ..quick.network },

@@ -1,9 +1,10 @@
 //! Tables of numbers, cut and bagged anew for each seed.
 
 use kiln_data::split::permutation;
-use kiln_data::{ColumnEncoder, InputEncoding, OpenOptions, SplitOptions, Splits, Task};
+use kiln_data::{OpenOptions, SplitOptions, Splits, Task};
+use kiln_lab::LabError;
 
-use super::linear::{BagData, means};
+use super::linear::{BagData, means, product};
 
 /// All rows of a table, with nothing held back.
 pub(super) fn open_options() -> OpenOptions {
@@ -19,46 +20,58 @@ pub(super) struct NumberTable {
 }
 
 impl NumberTable {
-    /// Of categories the first level has no column: with it the columns would be linearly dependent.
+    /// All rows, without features that are a combination of those before them.
     pub(super) fn of(splits: &Splits) -> Self {
-        let kept = independent_features(&splits.preprocessing.inputs, splits.train.num_features());
         let rows = 0..splits.train.len();
-        let row = |row: usize| kept.iter().map(|&feature| f64::from(splits.train.row(row)[feature])).collect();
+        let all: Vec<Vec<f64>> =
+            rows.clone().map(|row| splits.train.row(row).iter().map(|&value| f64::from(value)).collect()).collect();
+        let kept = independent_columns(&all);
         Self {
             name: splits.name.clone(),
-            features: rows.clone().map(row).collect(),
+            features: all.iter().map(|row| kept.iter().map(|&feature| row[feature]).collect()).collect(),
             responses: rows.map(|row| f64::from(splits.train.values(row)[0])).collect(),
         }
     }
 
     /// Rows to learn from in bags of `size`, and rows to judge by, chosen by `seed`; features have mean 0 and deviation 1 over the
     /// rows that are learnt from, responses mean 0 there and deviation 1 over the table.
-    pub(super) fn draw(&self, size: usize, train: f64, seed: u64) -> Drawn {
+    ///
+    /// # Errors
+    /// [`LabError::Setting`] where the rows that are learnt from fill no bag.
+    pub(super) fn draw(&self, size: usize, train: f64, seed: u64) -> Result<Drawn, LabError> {
         let order = permutation(self.responses.len(), seed);
         let count = (train * order.len() as f64).round() as usize;
         let (learnt, held) = order.split_at(count - count % size);
-        let width = self.features[0].len();
-        let scales: Vec<Scale> =
-            (0..width).map(|feature| Scale::of(learnt.iter().map(|&row| self.features[row][feature]))).collect();
-        let scaled = |rows: &[usize]| -> Vec<f64> {
-            let row =
-                |&row: &usize| self.features[row].iter().zip(&scales).map(|(value, scale)| scale.of_value(*value));
-            rows.iter().flat_map(row).collect()
+        let Some(&example) = learnt.first() else {
+            let right = format!("at most {count}, the rows of {} that are learnt from", self.name);
+            return Err(LabError::setting("bag_sizes", size, right));
         };
+        // A category of a single row may be the same in all rows that are learnt from.
+        let first = &self.features[example];
+        let varies = |feature: &usize| learnt.iter().any(|&row| self.features[row][*feature] != first[*feature]);
+        let kept: Vec<usize> = (0..first.len()).filter(varies).collect();
+        let scales: Vec<Scale> =
+            kept.iter().map(|&feature| Scale::of(learnt.iter().map(|&row| self.features[row][feature]))).collect();
+        let scaled = |rows: &[usize]| -> Vec<f64> {
+            let value =
+                |row: usize| move |(&feature, scale): (&usize, &Scale)| scale.of_value(self.features[row][feature]);
+            rows.iter().flat_map(|&row| kept.iter().zip(&scales).map(value(row))).collect()
+        };
+        let width = kept.len();
         let centre = Scale::of(learnt.iter().map(|&row| self.responses[row])).mean;
         let unit = Scale { mean: centre, ..Scale::of(self.responses.iter().copied()) };
         let responses =
             |rows: &[usize]| rows.iter().map(|&row| unit.of_value(self.responses[row])).collect::<Vec<f64>>();
         // What fills no bag is neither learnt from nor judged by.
         let judged = &held[count % size..];
-        Drawn {
+        Ok(Drawn {
             features: scaled(learnt),
             width,
             responses: responses(learnt),
             test_features: scaled(judged),
             test_responses: responses(judged),
             size,
-        }
+        })
     }
 }
 
@@ -112,14 +125,26 @@ impl Scale {
     }
 }
 
-fn independent_features(inputs: &InputEncoding, features: usize) -> Vec<usize> {
-    let InputEncoding::Table { columns, .. } = inputs else { return (0..features).collect() };
-    let mut next = 0;
+/// Columns that are, but for a constant, no linear combination of the columns before them.
+fn independent_columns(rows: &[Vec<f64>]) -> Vec<usize> {
+    /// Values are given in single precision.
+    const NOTHING: f64 = 1e-4;
+    let mut basis: Vec<Vec<f64>> = Vec::new();
     let mut kept = Vec::new();
-    for column in columns {
-        let skipped = usize::from(matches!(column, ColumnEncoder::Category { levels, .. } if levels.len() > 1));
-        kept.extend(next + skipped..next + column.width());
-        next += column.width();
+    for column in 0..rows[0].len() {
+        let scale = Scale::of(rows.iter().map(|row| row[column]));
+        let mut rest: Vec<f64> = rows.iter().map(|row| scale.of_value(row[column])).collect();
+        let length = product(&rest, &rest).sqrt();
+        for known in &basis {
+            let share = product(&rest, known);
+            rest.iter_mut().zip(known).for_each(|(value, other)| *value -= share * other);
+        }
+        let remaining = product(&rest, &rest).sqrt();
+        if remaining > NOTHING * length {
+            rest.iter_mut().for_each(|value| *value /= remaining);
+            basis.push(rest);
+            kept.push(column);
+        }
     }
     kept
 }
@@ -132,28 +157,30 @@ mod tests {
     fn rows_are_cut_into_whole_bags_and_rows_to_judge_by() {
         let table = NumberTable {
             name: "t".into(),
-            features: (0..50).map(|row| vec![row as f64, 1.0]).collect(),
+            features: (0..50).map(|row| vec![row as f64, 1.0]).collect::<Vec<_>>(),
             responses: (0..50).map(|row| 3.0 * row as f64).collect(),
         };
-        let drawn = table.draw(4, 0.7, 3);
+        let drawn = table.draw(4, 0.7, 3).unwrap();
         assert_eq!((drawn.responses.len(), drawn.test_responses.len(), drawn.bags().responses.len()), (32, 15, 8));
         let mean = drawn.responses.iter().sum::<f64>() / 32.0;
         assert!(mean.abs() < 1e-12);
         // The response is the feature up to its unit, in both parts.
         let slope = drawn.responses[0] / drawn.features[0];
-        for (row, response) in drawn.test_features.chunks(2).zip(&drawn.test_responses) {
-            assert!((row[0] * slope - response).abs() < 1e-9 && row[1] == 0.0);
+        assert_eq!(drawn.width(), 1, "a constant is no feature");
+        for (feature, response) in drawn.test_features.iter().zip(&drawn.test_responses) {
+            assert!((feature * slope - response).abs() < 1e-9);
         }
-        assert_ne!(table.draw(4, 0.7, 4).responses, drawn.responses);
+        assert_ne!(table.draw(4, 0.7, 4).unwrap().responses, drawn.responses);
+        assert!(table.draw(40, 0.7, 4).is_err_and(|error| error.to_string().contains("at most 35")));
     }
 
     #[test]
-    fn one_level_of_a_category_has_no_column() {
-        let number =
-            |name: &str| ColumnEncoder::Number { name: name.into(), mean: 0.0, deviation: 1.0, standardise: false };
-        let levels = ["a", "b", "c"].map(String::from).to_vec();
-        let category = ColumnEncoder::Category { name: "kind".into(), levels };
-        let columns = vec![number("x"), category, number("y")];
-        assert_eq!(independent_features(&InputEncoding::Table { columns, header: None }, 5), [0, 2, 3, 4]);
+    fn columns_that_say_nothing_new_are_left_out() {
+        // A number, a constant, three levels of a category, and twice the number plus one.
+        let row = |row: usize| {
+            let (x, level) = ((row * row % 7) as f64, row % 3);
+            vec![x, 4.0, f64::from(level == 0), f64::from(level == 1), f64::from(level == 2), 2.0 * x + 1.0]
+        };
+        assert_eq!(independent_columns(&(0..30).map(row).collect::<Vec<_>>()), [0, 2, 3]);
     }
 }

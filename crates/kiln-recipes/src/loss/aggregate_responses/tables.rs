@@ -95,20 +95,21 @@ pub(super) fn run(settings: &Settings, run: &mut Run) -> Result<Vec<Finding>, La
         jobs.chunks(own.seeds).zip(shown.chunks(own.seeds)).map(|(jobs, shown)| Cell::of(&jobs[0], shown)).collect();
     if !cells.is_empty() {
         run.table(table(&settings.rhos, &cells));
-        for own in &tables {
-            run.plot(&format!("test-error-{}", own.name), &picture(&settings.rhos, &own.name, &cells))?;
+        for table in &tables {
+            run.plot(&format!("test-error-{}", table.name), &picture(&settings.rhos, &table.name, &cells))?;
         }
     }
     Ok(findings(own, &settings.rhos, &cells, &sets))
 }
 
 fn learnt(settings: &Settings, job: &Job<'_>) -> Result<Shown, LabError> {
-    let drawn = job.table.draw(job.bag_size, settings.tables.train, job.seed);
+    let rhos = &settings.rhos;
+    let drawn = job.table.draw(job.bag_size, settings.tables.train, job.seed)?;
     let bags = drawn.bags();
     let error = |theta: &[f64]| squared_error(theta, &drawn.test_features, &drawn.test_responses);
-    let errors: Vec<f64> = bags.path(&settings.rhos)?.iter().map(|theta| error(theta)).collect();
-    let validated = bags.cross_validated(&settings.rhos, settings.folds, job.seed)?;
-    let at = settings.rhos.iter().position(|&rho| rho == validated).unwrap_or(0);
+    let errors: Vec<f64> = bags.path(rhos)?.iter().map(|theta| error(theta)).collect();
+    let validated = bags.cross_validated(rhos, settings.folds, settings.repeats, job.seed)?;
+    let at = rhos.iter().position(|&rho| rho == validated).unwrap_or(0);
     let calculated = match bags.calculated()? {
         Some(rho) => Some((rho, error(&bags.path(&[rho])?[0]))),
         None => None,

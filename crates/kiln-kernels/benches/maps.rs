@@ -12,11 +12,8 @@ fn main() {
     divan::main();
 }
 
-const SHAPES: [(&str, [usize; 4]); 3] = [
-    ("128x16x32x32", [128, 16, 32, 32]),
-    ("128x64x8x8", [128, 64, 8, 8]),
-    ("64x32x28x28", [64, 32, 28, 28]),
-];
+const SHAPES: [(&str, [usize; 4]); 3] =
+    [("128x16x32x32", [128, 16, 32, 32]), ("128x64x8x8", [128, 64, 8, 8]), ("64x32x28x28", [64, 32, 28, 28])];
 
 fn normal(name: &str) -> Tensor<4> {
     let shape = SHAPES.into_iter().find(|(known, _)| *known == name).expect("one of the shapes").1;

@@ -73,9 +73,19 @@ proptest! {
 #[test]
 fn views_are_read_as_burn_reads_them() {
     let wide = random([3, 4, 9, 11], DType::F32);
-    for x in [wide.clone().narrow(3, 2, 7), wide.clone().swap_dims(2, 3), wide.clone().flip([2]), wide.narrow(0, 1, 1)] {
+    for x in [wide.clone().narrow(3, 2, 7), wide.clone().swap_dims(2, 3), wide.clone().flip([2]), wide.narrow(0, 1, 1)]
+    {
         max_agrees(x.clone(), &MaxPoolOptions::new([2, 2]));
         mean_agrees(x, &AvgPoolOptions::new([3, 3]));
+    }
+}
+
+#[test]
+fn the_mean_of_a_whole_map_is_that_of_burn() {
+    for dtype in [DType::F32, DType::F64] {
+        for side in [1, 5, 8, 13] {
+            mean_agrees(random([3, 2, side, side + 2], dtype), &AvgPoolOptions::new([side, side + 2]));
+        }
     }
 }
 

@@ -2,8 +2,8 @@
 
 use burn::nn::conv::{Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d};
 use burn::nn::{PaddingConfig1d, PaddingConfig2d};
-use burn::tensor::{Tensor, module};
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
+use burn::tensor::{Tensor, module};
 
 use super::{Numbers, kernels};
 

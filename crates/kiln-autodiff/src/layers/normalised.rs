@@ -96,12 +96,7 @@ pub(super) fn batch_norm<const D: usize>(
 }
 
 /// With the statistics of the batch, which also move the running ones, as Burn moves them.
-fn trained<const D: usize>(
-    layer: &BatchNorm,
-    x: Tensor<D>,
-    residual: Option<Tensor<D>>,
-    rectified: bool,
-) -> Tensor<D> {
+fn trained<const D: usize>(layer: &BatchNorm, x: Tensor<D>, residual: Option<Tensor<D>>, rectified: bool) -> Tensor<D> {
     let (gamma, beta, epsilon) = (layer.gamma.val(), layer.beta.val(), layer.epsilon);
     let mut statistics = None;
     let mut forward = |x: Tensor<D>, parameters: [Tensor<1>; 2], residual: Option<Tensor<D>>| {

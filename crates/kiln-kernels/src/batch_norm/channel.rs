@@ -158,7 +158,8 @@ impl Sums {
     #[inline(always)]
     fn add<E: Real>(&mut self, affine: Affine<E>, gradients: &[E], inputs: &[E], passed: impl Fn(E, E) -> E) {
         for (gradients, inputs) in gradients.chunks(STRETCH).zip(inputs.chunks(STRETCH)) {
-            let ((g_chunks, g_rest), (x_chunks, x_rest)) = (gradients.as_chunks::<LANES>(), inputs.as_chunks::<LANES>());
+            let ((g_chunks, g_rest), (x_chunks, x_rest)) =
+                (gradients.as_chunks::<LANES>(), inputs.as_chunks::<LANES>());
             let (mut total, mut along) = ([E::default(); LANES], [E::default(); LANES]);
             for (g, x) in g_chunks.iter().zip(x_chunks) {
                 for lane in 0..LANES {

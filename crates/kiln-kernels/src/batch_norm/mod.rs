@@ -106,9 +106,8 @@ fn train_in<E: Real, const D: usize>(
         };
         finished(maps, FlexSlice::new(x), after, statistics, affine)
     };
-    let [mean, variance] = [mean, variance].map(|values| {
-        tensor_of(values.into_iter().map(E::from_f64).collect::<Vec<E>>(), [maps.channels])
-    });
+    let [mean, variance] = [mean, variance]
+        .map(|values| tensor_of(values.into_iter().map(E::from_f64).collect::<Vec<E>>(), [maps.channels]));
     Trained { output: tensor_of(output, dims), mean, variance }
 }
 
@@ -163,7 +162,13 @@ fn finished<E: Real, S: Send, const D: usize>(
             let inputs = maps.planes(x.values(), channel);
             let affine = affine(channel, &inputs, of_channel);
             let residuals = residual.as_ref().map(|residual| maps.planes(residual.values(), channel));
-            vectorised(Finish { affine, inputs: &inputs, residuals: residuals.as_deref(), rectified: after.rectified, outputs });
+            vectorised(Finish {
+                affine,
+                inputs: &inputs,
+                residuals: residuals.as_deref(),
+                rectified: after.rectified,
+                outputs,
+            });
         });
     };
     // SAFETY: the planes of all channels make up the output, and `Finish` writes every entry of its planes.

@@ -20,8 +20,7 @@ pub fn assert_equal<const D: usize>(actual: &Tensor<D>, expected: &Tensor<D>, wh
 
 /// Fails where a number of threads changes the bits of what `compute` gives.
 pub fn assert_same_bits_with_any_number_of_threads(compute: impl Fn() -> Vec<burn::tensor::TensorData> + Sync + Send) {
-    let results = [1, 2, 5].map(|threads| {
-        rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(&compute)
-    });
+    let results = [1, 2, 5]
+        .map(|threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(&compute));
     assert!(results[0] == results[1] && results[1] == results[2]);
 }

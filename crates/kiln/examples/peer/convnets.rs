@@ -89,8 +89,7 @@ fn training<M: Module>(
         let mut trained_on = None;
         let duration = clock(|| {
             for rows in permutation(IMAGES, pass).chunks(batch_size) {
-                let of_batch: Vec<f32> =
-                    rows.iter().flat_map(|row| &pixels[row * size..][..size]).copied().collect();
+                let of_batch: Vec<f32> = rows.iter().flat_map(|row| &pixels[row * size..][..size]).copied().collect();
                 let dims = [rows.len(), shape[0], shape[1], shape[2]];
                 let images = Tensor::<4>::from_data(TensorData::new(of_batch, dims), &device);
                 let classes: Vec<i64> = rows.iter().map(|row| (row % 10) as i64).collect();

@@ -63,9 +63,11 @@ const CASES: [Case; 14] = [
 /// The cases.
 pub fn bench() -> Bench {
     CASES.into_iter().fold(Bench::new("nn/maps", values), |bench, (name, shape, layer)| {
-        bench
-            .case(format!("{name}-forward"), 1, move || Ok(forward(layer(&Device::flex()), shape)))
-            .case(format!("{name}-step"), 1, move || Ok(step(layer(&Device::flex().autodiff()), shape)))
+        bench.case(format!("{name}-forward"), 1, move || Ok(forward(layer(&Device::flex()), shape))).case(
+            format!("{name}-step"),
+            1,
+            move || Ok(step(layer(&Device::flex().autodiff()), shape)),
+        )
     })
 }
 

@@ -84,7 +84,8 @@ impl Correlate<'_> {
                     let values = &values[tile * MAPS..];
                     bias.iter_mut().zip(values).for_each(|(start, value)| *start = *value);
                 }
-                let tile = Tile { source: self.source, offsets: self.offsets, weights, bias, rectified: self.rectified };
+                let tile =
+                    Tile { source: self.source, offsets: self.offsets, weights, bias, rectified: self.rectified };
                 let maps = maps.chunks_exact_mut(len).map(|map| &mut map[first..]);
                 match *starts {
                     [a, b, c] => tile.write::<S, 3>(simd, [a, b, c], maps),

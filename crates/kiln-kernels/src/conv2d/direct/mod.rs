@@ -307,7 +307,8 @@ pub(super) fn weight_gradient(geometry: &Geometry, x: &[f32], upstream: &[f32]) 
                 }
                 for (spread, image) in spread.chunks_exact_mut(of_maps).zip(images.clone()) {
                     let maps = upstream_of(image).chunks_exact(places);
-                    maps.zip(spread.chunks_exact_mut(cover.len())).for_each(|(map, vectors)| cover.spread(map, vectors));
+                    maps.zip(spread.chunks_exact_mut(cover.len()))
+                        .for_each(|(map, vectors)| cover.spread(map, vectors));
                 }
                 let sources: Vec<&[f32]> = copies.chunks_exact(room).take(images.len()).collect();
                 let maps: Vec<&[f32]> = if is_exact {

@@ -40,11 +40,7 @@ impl Walk {
     /// Of the outputs: output `j` meets input `j stride + tap dilation - before`.
     pub(super) fn of_outputs(axis: Axis) -> Self {
         let taps: Vec<Tap> = (0..axis.taps)
-            .map(|tap| Tap {
-                tap,
-                phase: tap * axis.dilation % axis.stride,
-                shift: tap * axis.dilation / axis.stride,
-            })
+            .map(|tap| Tap { tap, phase: tap * axis.dilation % axis.stride, shift: tap * axis.dilation / axis.stride })
             .collect();
         let plane = Plane {
             size: axis.size,

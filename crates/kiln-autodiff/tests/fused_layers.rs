@@ -1,6 +1,6 @@
 //! Layers that are one operation for plain values, against the composition of Burn's own.
 
-use burn::module::{AutodiffModule, Module, Param, RunningState};
+use burn::module::{Module, Param, RunningState};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, PaddingConfig2d};
 use burn::tensor::ops::{AvgPoolOptions, MaxPoolOptions};

@@ -280,6 +280,9 @@ impl<E: Real> Kernel for LargestOfPlane<'_, E> {
 /// No tap has met a pixel yet.
 const NONE: u32 = u32::MAX;
 
+/// Places that are worked on side by side.
+const FEW: usize = 4;
+
 /// For every place the pixel that it meets under `tap`, the first one and then one every `step`, where that is larger.
 #[inline(always)]
 fn take_larger<E: Real>(pixels: &[E], step: usize, tap: u32, largest: &mut [E], met: &mut [u32]) {
@@ -293,7 +296,16 @@ fn take_larger<E: Real>(pixels: &[E], step: usize, tap: u32, largest: &mut [E], 
             // All but the last one have a neighbour.
             let last = largest.len() - 1;
             let (pairs, _) = pixels[..2 * last].as_chunks::<2>();
-            for ((largest, met), pair) in largest[..last].iter_mut().zip(&mut met[..last]).zip(pairs) {
+            // Rows are short: few places at once, so that not all of them are left over.
+            let (pairs, pairs_left) = pairs.as_chunks::<FEW>();
+            let (chunks, left) = largest[..last].as_chunks_mut::<FEW>();
+            let (met_chunks, met_left) = met[..last].as_chunks_mut::<FEW>();
+            for ((largest, met), pairs) in chunks.iter_mut().zip(met_chunks).zip(pairs) {
+                for place in 0..FEW {
+                    take(pairs[place][0], tap, &mut largest[place], &mut met[place]);
+                }
+            }
+            for ((largest, met), pair) in left.iter_mut().zip(met_left).zip(pairs_left) {
                 take(pair[0], tap, largest, met);
             }
             take(pixels[2 * last], tap, &mut largest[last], &mut met[last]);

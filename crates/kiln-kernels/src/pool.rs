@@ -1,12 +1,14 @@
 //! Pooling of images: the largest or the mean value of every window.
 
+use std::ops::Range;
+
 use burn::tensor::ops::{AvgPoolOptions, MaxPoolOptions};
 use burn::tensor::{DType, Tensor};
 
 use crate::conv2d::geometry::Axis;
 use crate::flex::{element_type, tensor_of};
 use crate::threads::for_each;
-use crate::vector::{Kernel, vectorised};
+use crate::vector::{Kernel, LANES, sum_of, vectorised};
 use crate::{FlexSlice, Real};
 
 /// For every window the tap that met its largest value.
@@ -91,17 +93,21 @@ fn max_backward_in<E: Real>(dims: [usize; 4], windows: Windows, largest: &Larges
     let sources = upstream.values().chunks_exact(places).zip(largest.taps.chunks_exact(places));
     let tasks: Vec<_> = gradient.chunks_exact_mut(windows.pixels()).zip(sources).collect();
     let work = upstream.values().len() * WORK_OF_VALUE;
+    let (down, across) = (windows.down, windows.across);
+    // From the pixel of a window's first tap, which may lie in the padding, to those of the others.
+    let steps: Vec<usize> =
+        (0..down.taps * across.taps).map(|tap| tap / across.taps * across.size + tap % across.taps).collect();
+    let padding = down.before * across.size + across.before;
     for_each(
         tasks,
         work,
         || (),
         |(), (plane, (upstream, taps))| {
-            let (down, across) = (windows.down, windows.across);
-            let mut places = upstream.iter().zip(taps);
+            let mut windows = upstream.iter().zip(taps);
             for row in 0..down.outputs {
-                for (col, (g, tap)) in places.by_ref().take(across.outputs).enumerate() {
-                    let (y, x) = (usize::from(*tap) / across.taps, usize::from(*tap) % across.taps);
-                    plane[down.pixel(row, y) * across.size + across.pixel(col, x)] += *g;
+                let first = row * down.stride * across.size;
+                for (col, (g, tap)) in windows.by_ref().take(across.outputs).enumerate() {
+                    plane[first + col * across.stride + steps[usize::from(*tap)] - padding] += *g;
                 }
             }
         },
@@ -224,28 +230,17 @@ impl Windows {
         self.down.outputs * self.across.outputs
     }
 
-    /// What each pixel of a window counts, for every place.
-    fn shares<E: Real>(&self, counts_padding: bool) -> Vec<E> {
-        let met = |axis: &Axis, output: usize| {
-            if counts_padding {
-                axis.taps
-            } else {
-                (0..axis.taps).filter(|tap| axis.inside(*tap).contains(&output)).count()
-            }
-        };
-        let cols: Vec<usize> = (0..self.across.outputs).map(|col| met(&self.across, col)).collect();
-        let rows = (0..self.down.outputs).map(|row| met(&self.down, row));
-        rows.flat_map(|row| cols.iter().map(move |col| E::from_f64(1.0 / (row * col) as f64))).collect()
+    /// Whether the only window of a map is the map.
+    fn are_whole_maps(&self) -> bool {
+        [self.down, self.across].iter().all(|axis| axis.taps == axis.size && axis.before == 0 && axis.outputs == 1)
     }
 
-    /// Calls `meet` with the row of pixels and the tap for each row of a window that meets the image.
-    #[inline(always)]
-    fn for_each_line(&self, row: usize, mut meet: impl FnMut(usize, usize)) {
-        for y in 0..self.down.taps {
-            if self.down.inside(y).contains(&row) {
-                meet(self.down.pixel(row, y), y);
-            }
-        }
+    /// What each pixel of a window counts, for every place.
+    fn shares<E: Real>(&self, counts_padding: bool) -> Vec<E> {
+        let counted = |axis: &Axis, output| if counts_padding { axis.taps } else { met(axis, output).len() };
+        let cols: Vec<usize> = (0..self.across.outputs).map(|col| counted(&self.across, col)).collect();
+        let rows = (0..self.down.outputs).map(|row| counted(&self.down, row));
+        rows.flat_map(|row| cols.iter().map(move |col| E::from_f64(1.0 / (row * col) as f64))).collect()
     }
 }
 
@@ -262,53 +257,82 @@ impl<E: Real> Kernel for LargestOfPlane<'_, E> {
 
     #[inline(always)]
     fn run(self) {
-        const NONE: u32 = u32::MAX;
-        let across = self.windows.across;
+        let (down, across) = (self.windows.down, self.windows.across);
         let rows = self.largest.chunks_exact_mut(across.outputs).zip(self.taps.chunks_exact_mut(across.outputs));
         for (row, (largest, taps)) in rows.enumerate() {
             self.row_taps.fill(NONE);
-            self.windows.for_each_line(row, |line, y| {
-                let line = &self.plane[line * across.size..][..across.size];
+            for y in met(&down, row) {
+                let line = &self.plane[down.pixel(row, y) * across.size..][..across.size];
                 for x in 0..across.taps {
-                    let tap = (y * across.taps + x) as u32;
                     let inside = across.inside(x);
-                    let places = largest[inside.clone()].iter_mut().zip(&mut self.row_taps[inside.clone()]);
-                    // What is not a number equals nothing, itself included, and is kept.
-                    #[allow(clippy::eq_op)]
-                    let take = |(most, met): (&mut E, &mut u32), value: E| {
-                        let is_larger = *met == NONE || value > *most || value != value;
-                        *most = if is_larger { value } else { *most };
-                        *met = if is_larger { tap } else { *met };
-                    };
                     if !inside.is_empty() {
-                        with_steps(&line[across.pixel(inside.start, x)..], across.stride, places, take);
+                        let (pixels, tap) = (&line[across.pixel(inside.start, x)..], (y * across.taps + x) as u32);
+                        let (largest, met) = (&mut largest[inside.clone()], &mut self.row_taps[inside]);
+                        take_larger(pixels, across.stride, tap, largest, met);
                     }
                 }
-            });
+            }
             taps.iter_mut().zip(self.row_taps.iter()).for_each(|(tap, met)| *tap = *met as u8);
         }
     }
 }
 
-/// Calls `visit` for every place and the pixel that it meets: the first one, and then one every `step`.
+/// No tap has met a pixel yet.
+const NONE: u32 = u32::MAX;
+
+/// Places that are worked on side by side.
+const FEW: usize = 4;
+
+/// For every place the pixel that it meets under `tap`, the first one and then one every `step`, where that is larger.
 #[inline(always)]
-fn with_steps<E: Copy, P>(
-    pixels: &[E],
-    step: usize,
-    mut places: impl ExactSizeIterator<Item = P>,
-    mut visit: impl FnMut(P, E),
-) {
+fn take_larger<E: Real>(pixels: &[E], step: usize, tap: u32, largest: &mut [E], met: &mut [u32]) {
     match step {
-        1 => places.zip(pixels).for_each(|(place, pixel)| visit(place, *pixel)),
+        1 => {
+            for ((largest, met), pixel) in largest.iter_mut().zip(met).zip(pixels) {
+                take(*pixel, tap, largest, met);
+            }
+        }
         2 => {
             // All but the last one have a neighbour.
-            let (pairs, _) = pixels.as_chunks::<2>();
-            let complete = (places.len() - 1).min(pairs.len());
-            places.by_ref().zip(&pairs[..complete]).take(complete).for_each(|(place, pair)| visit(place, pair[0]));
-            places.zip(pixels[2 * complete..].iter().step_by(2)).for_each(|(place, pixel)| visit(place, *pixel));
+            let last = largest.len() - 1;
+            let (pairs, _) = pixels[..2 * last].as_chunks::<2>();
+            // Rows are short: few places at once, so that not all of them are left over.
+            let (pairs, pairs_left) = pairs.as_chunks::<FEW>();
+            let (chunks, left) = largest[..last].as_chunks_mut::<FEW>();
+            let (met_chunks, met_left) = met[..last].as_chunks_mut::<FEW>();
+            for ((largest, met), pairs) in chunks.iter_mut().zip(met_chunks).zip(pairs) {
+                for place in 0..FEW {
+                    take(pairs[place][0], tap, &mut largest[place], &mut met[place]);
+                }
+            }
+            for ((largest, met), pair) in left.iter_mut().zip(met_left).zip(pairs_left) {
+                take(pair[0], tap, largest, met);
+            }
+            take(pixels[2 * last], tap, &mut largest[last], &mut met[last]);
         }
-        _ => places.zip(pixels.iter().step_by(step)).for_each(|(place, pixel)| visit(place, *pixel)),
+        _ => {
+            for ((largest, met), pixel) in largest.iter_mut().zip(met).zip(pixels.iter().step_by(step)) {
+                take(*pixel, tap, largest, met);
+            }
+        }
     }
+}
+
+#[inline(always)]
+// What is not a number equals nothing, itself included, and is kept.
+#[allow(clippy::eq_op)]
+fn take<E: Real>(pixel: E, tap: u32, largest: &mut E, met: &mut u32) {
+    let is_larger = (*met == NONE) | (pixel > *largest) | (pixel != pixel);
+    *largest = if is_larger { pixel } else { *largest };
+    *met = if is_larger { tap } else { *met };
+}
+
+/// The taps under which a window meets the image.
+#[inline(always)]
+fn met(axis: &Axis, output: usize) -> Range<usize> {
+    let first = output * axis.stride;
+    let start = axis.before.saturating_sub(first);
+    start..(axis.size + axis.before - first).min(axis.taps)
 }
 
 struct MeanOfPlane<'a, E> {
@@ -323,21 +347,52 @@ impl<E: Real> Kernel for MeanOfPlane<'_, E> {
 
     #[inline(always)]
     fn run(self) {
-        let across = self.windows.across;
+        if self.windows.are_whole_maps() {
+            self.means[0] = sum_of_all(self.plane) * self.shares[0];
+            return;
+        }
+        let (down, across) = (self.windows.down, self.windows.across);
         for (row, means) in self.means.chunks_exact_mut(across.outputs).enumerate() {
-            self.windows.for_each_line(row, |line, _| {
-                let line = &self.plane[line * across.size..][..across.size];
+            for y in met(&down, row) {
+                let line = &self.plane[down.pixel(row, y) * across.size..][..across.size];
                 for x in 0..across.taps {
                     let inside = across.inside(x);
                     if !inside.is_empty() {
                         let pixels = &line[across.pixel(inside.start, x)..];
-                        with_steps(pixels, across.stride, means[inside].iter_mut(), |sum, pixel| *sum += pixel);
+                        add_steps(pixels, across.stride, &mut means[inside]);
                     }
                 }
-            });
+            }
         }
         self.means.iter_mut().zip(self.shares).for_each(|(mean, share)| *mean = *mean * *share);
     }
+}
+
+/// Adds to every sum the pixel that it meets: the first one, and then one every `step`.
+#[inline(always)]
+fn add_steps<E: Real>(pixels: &[E], step: usize, sums: &mut [E]) {
+    match step {
+        1 => sums.iter_mut().zip(pixels).for_each(|(sum, pixel)| *sum += *pixel),
+        2 => {
+            // All but the last one have a neighbour.
+            let last = sums.len() - 1;
+            let (pairs, _) = pixels[..2 * last].as_chunks::<2>();
+            sums[..last].iter_mut().zip(pairs).for_each(|(sum, pair)| *sum += pair[0]);
+            sums[last] += pixels[2 * last];
+        }
+        _ => sums.iter_mut().zip(pixels.iter().step_by(step)).for_each(|(sum, pixel)| *sum += *pixel),
+    }
+}
+
+/// The sum of all numbers, in as many sums as there are lanes.
+#[inline(always)]
+fn sum_of_all<E: Real>(values: &[E]) -> E {
+    let (chunks, rest) = values.as_chunks::<LANES>();
+    let mut lanes = [E::default(); LANES];
+    for chunk in chunks {
+        lanes.iter_mut().zip(chunk).for_each(|(lane, value)| *lane += *value);
+    }
+    rest.iter().fold(sum_of(lanes), |sum, value| sum + *value)
 }
 
 struct SharesOfPlane<'a, E> {
@@ -353,13 +408,16 @@ impl<E: Real> Kernel for SharesOfPlane<'_, E> {
 
     #[inline(always)]
     fn run(self) {
-        let across = self.windows.across;
+        if self.windows.are_whole_maps() {
+            return self.plane.fill(self.upstream[0] * self.shares[0]);
+        }
+        let (down, across) = (self.windows.down, self.windows.across);
         let rows = self.upstream.chunks_exact(across.outputs).zip(self.shares.chunks_exact(across.outputs));
         for (row, (upstream, shares)) in rows.enumerate() {
             let of_places = self.row.iter_mut().zip(upstream.iter().zip(shares));
             of_places.for_each(|(of_pixel, (g, share))| *of_pixel = *g * *share);
-            self.windows.for_each_line(row, |line, _| {
-                let line = &mut self.plane[line * across.size..][..across.size];
+            for y in met(&down, row) {
+                let line = &mut self.plane[down.pixel(row, y) * across.size..][..across.size];
                 for x in 0..across.taps {
                     let inside = across.inside(x);
                     if !inside.is_empty() {
@@ -367,7 +425,7 @@ impl<E: Real> Kernel for SharesOfPlane<'_, E> {
                         pixels.zip(&self.row[inside]).for_each(|(pixel, share)| *pixel += *share);
                     }
                 }
-            });
+            }
         }
     }
 }

@@ -104,6 +104,33 @@ proptest! {
     }
 }
 
+/// Vectors that end before, at and behind the end of a row, and tiles of maps that are full or not.
+#[test]
+fn rows_of_all_lengths_are_those_of_burn() {
+    for width in 1..70 {
+        for stride in [1, 2, 3] {
+            let options = ConvOptions::new([stride; 2], [1; 2], [1; 2], 1);
+            let weight = random([1 + width % 11, 2, 3, 3], DType::F32);
+            agrees(random([1, 2, 5, width], DType::F32), weight, None, &options);
+        }
+    }
+}
+
+#[test]
+fn a_rectified_output_is_the_output_without_what_is_negative() {
+    for (dims, outputs, kernel, stride, padding) in LARGE {
+        for (dtype, groups) in [(DType::F32, 1), (DType::F64, 1), (DType::F32, dims[1])] {
+            let options = ConvOptions::new([stride; 2], [padding; 2], [1; 2], groups);
+            let outputs = outputs * groups;
+            let (x, weight) = (random(dims, dtype), random([outputs, dims[1] / groups, kernel, kernel], dtype));
+            let bias = Some(random([outputs], dtype));
+            let rectified = conv2d::forward_rectified(x.clone(), weight.clone(), bias.clone(), &options);
+            let expected = conv2d::forward(x, weight, bias, &options).clamp_min(0.0);
+            assert!(distance(&rectified, &expected) == 0.0);
+        }
+    }
+}
+
 /// `n c h w -> o`, square kernel, stride, padding.
 const LARGE: [([usize; 4], usize, usize, usize, usize); 7] = [
     ([5, 1, 28, 28], 32, 3, 1, 1),

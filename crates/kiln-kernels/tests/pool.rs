@@ -81,6 +81,15 @@ fn views_are_read_as_burn_reads_them() {
 }
 
 #[test]
+fn the_mean_of_a_whole_map_is_that_of_burn() {
+    for dtype in [DType::F32, DType::F64] {
+        for side in [1, 5, 8, 13] {
+            mean_agrees(random([3, 2, side, side + 2], dtype), &AvgPoolOptions::new([side, side + 2]));
+        }
+    }
+}
+
+#[test]
 fn of_equal_values_the_first_gets_the_gradient_and_what_is_no_number_is_kept() {
     let device = Device::flex();
     let equal = Tensor::<4>::ones([1, 1, 2, 2], &device);

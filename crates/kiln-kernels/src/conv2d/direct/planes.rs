@@ -1,5 +1,7 @@
 //! Padded copies of maps, in which every tap of a kernel is a shift.
 
+use std::ops::Range;
+
 use super::walk::{Plane, Tap, Walk};
 
 /// Shape of the padded copies of one channel: for each pair of phases a plane.
@@ -34,55 +36,63 @@ impl Planes {
         channel * self.of_channel() + phase * self.plane() + vertical.shift * self.width() + horizontal.shift
     }
 
-    /// Writes the copies of some channels.
+    /// Writes the copies of some channels; the padding between them has to be zero, and stays as it is.
     ///
     /// # Shapes
     /// - `maps`: a number of channels, each of the source's size
     /// - `copies`: as many times [`Planes::of_channel`]
     pub(super) fn fill(&self, maps: &[f32], copies: &mut [f32]) {
-        let pixels = self.vertical.size * self.horizontal.size;
-        let rows = copies.chunks_exact_mut(self.width());
-        let rows_of_phase = self.vertical.length;
-        let rows_of_channel = self.vertical.phases * self.horizontal.phases * rows_of_phase;
-        for (index, copy) in rows.enumerate() {
-            let (channel, row) = (index / rows_of_channel, index % rows_of_channel);
-            let (phase, row) = (row / rows_of_phase, row % rows_of_phase);
-            let [down, across] = [phase / self.horizontal.phases, phase % self.horizontal.phases];
-            match self.vertical.source(down, row) {
-                Some(line) => {
-                    let line = &maps[channel * pixels + line * self.horizontal.size..][..self.horizontal.size];
-                    self.horizontal.copy(across, line, copy);
+        let width = self.horizontal.size;
+        let maps = maps.chunks_exact(self.vertical.size * width);
+        for (map, copy) in maps.zip(copies.chunks_exact_mut(self.of_channel())) {
+            for down in 0..self.vertical.phases {
+                let rows = self.vertical.inside(down);
+                for across in 0..self.horizontal.phases {
+                    let cols = self.horizontal.inside(across);
+                    if rows.is_empty() || cols.is_empty() {
+                        continue;
+                    }
+                    let plane = (down * self.horizontal.phases + across) * self.plane();
+                    let top = self.vertical.source(down, rows.start);
+                    let left = self.horizontal.source(across, cols.start);
+                    let lines = map[top * width..].chunks(width * self.vertical.step);
+                    let copies = copy[plane + rows.start * self.width()..].chunks_mut(self.width());
+                    for (copy, line) in copies.zip(lines).take(rows.len()) {
+                        copy_steps(&line[left..width], self.horizontal.step, &mut copy[cols.clone()]);
+                    }
                 }
-                None => copy.fill(0.0),
             }
         }
     }
 }
 
-impl Plane {
-    /// The entry of the source that an entry of a phase holds; none in the padding.
-    fn source(&self, phase: usize, entry: usize) -> Option<usize> {
-        let at = self.origin + (phase + entry * self.step) as isize;
-        usize::try_from(at).ok().filter(|at| *at < self.size)
+/// The first number, and then one every `step`.
+fn copy_steps(source: &[f32], step: usize, copy: &mut [f32]) {
+    match step {
+        1 => copy.copy_from_slice(&source[..copy.len()]),
+        2 => {
+            // All but the last one have a neighbour.
+            let last = copy.len() - 1;
+            copy[last] = source[2 * last];
+            let (pairs, _) = source[..2 * last].as_chunks::<2>();
+            copy[..last].iter_mut().zip(pairs).for_each(|(copy, pair)| *copy = pair[0]);
+        }
+        _ => copy.iter_mut().zip(source.iter().step_by(step)).for_each(|(copy, value)| *copy = *value),
     }
+}
 
-    /// The entries of a phase: zeros, the source's, zeros.
-    fn copy(&self, phase: usize, source: &[f32], copy: &mut [f32]) {
+impl Plane {
+    /// The entries of a phase that hold something of the source.
+    fn inside(&self, phase: usize) -> Range<usize> {
         let first = self.origin + phase as isize;
         let start = usize::try_from(-first).unwrap_or(0).div_ceil(self.step).min(self.length);
-        let end =
-            usize::try_from(self.size as isize - first).unwrap_or(0).div_ceil(self.step).clamp(start, self.length);
-        copy[..start].fill(0.0);
-        copy[end..].fill(0.0);
-        if start == end {
-            return;
-        }
-        let source = &source[(first + (start * self.step) as isize) as usize..];
-        let copy = &mut copy[start..end];
-        match self.step {
-            1 => copy.copy_from_slice(&source[..copy.len()]),
-            step => copy.iter_mut().zip(source.iter().step_by(step)).for_each(|(copy, value)| *copy = *value),
-        }
+        let end = usize::try_from(self.size as isize - first).unwrap_or(0).div_ceil(self.step);
+        start..end.clamp(start, self.length)
+    }
+
+    /// The entry of the source that an entry inside holds.
+    fn source(&self, phase: usize, entry: usize) -> usize {
+        (self.origin + (phase + entry * self.step) as isize) as usize
     }
 }
 
@@ -97,7 +107,7 @@ mod tests {
         let horizontal = Axis { size: 3, taps: 3, stride: 2, dilation: 1, before: 1, outputs: 2 };
         let (vertical, horizontal) = (Walk::of_outputs(vertical), Walk::of_outputs(horizontal));
         let planes = Planes::new(&vertical, &horizontal);
-        let mut copies = vec![f32::NAN; planes.of_channel()];
+        let mut copies = vec![0.0; planes.of_channel()];
         planes.fill(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], &mut copies);
         let even = [[0.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.0, 5.0, 0.0], [0.0; 3]];
         let odd = [[0.0, 0.0, 0.0], [1.0, 3.0, 0.0], [4.0, 6.0, 0.0], [0.0; 3]];

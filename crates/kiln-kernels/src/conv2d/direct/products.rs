@@ -48,32 +48,49 @@ impl Products<'_> {
                 let products = self.tile::<S, K>(simd, of_tile, maps);
                 for (k, products) in products.iter().enumerate().take(offsets.len()) {
                     let sums = &mut self.sums[(tile * K + k) * self.num_maps..][..self.num_maps];
-                    for (sum, product) in sums[first..].iter_mut().zip(products) {
-                        *sum += simd.reduce_sum_f32s(*product);
-                    }
+                    sums[first..].iter_mut().zip(products).for_each(|(sum, product)| *sum += *product);
                 }
             }
         }
     }
 
     #[inline(always)]
-    fn tile<S: Simd, const K: usize>(&self, simd: S, offsets: [usize; K], maps: [usize; MAPS]) -> [[S::f32s; MAPS]; K] {
+    fn tile<S: Simd, const K: usize>(&self, simd: S, offsets: [usize; K], maps: [usize; MAPS]) -> [[f32; MAPS]; K] {
         let mut sums = [[simd.splat_f32s(0.0); MAPS]; K];
         let len = self.starts.len() * S::F32_LANES;
+        let reach = self.starts.last().map_or(0, |last| last + S::F32_LANES);
         for (source, all_maps) in self.sources.iter().zip(self.maps) {
+            // Slices of the same lengths: one comparison for all of them keeps the sums in registers.
+            let mut shifted: [&[f32]; K] = [&[]; K];
+            for k in 0..K {
+                shifted[k] = &source[offsets[k]..][..reach];
+            }
+            let mut values: [&[f32]; MAPS] = [&[]; MAPS];
+            for map in 0..MAPS {
+                values[map] = &all_maps[maps[map] * len..][..len];
+            }
             for (vector, start) in self.starts.iter().enumerate() {
-                let mut values = [simd.splat_f32s(0.0); MAPS];
+                let at = vector * S::F32_LANES;
+                assert!(start + S::F32_LANES <= reach && at + S::F32_LANES <= len);
+                let mut of_maps = [simd.splat_f32s(0.0); MAPS];
                 for map in 0..MAPS {
-                    values[map] = load::<S>(&all_maps[maps[map] * len..][..len], vector * S::F32_LANES);
+                    of_maps[map] = load::<S>(values[map], at);
                 }
                 for k in 0..K {
-                    let shifted = load::<S>(source, offsets[k] + start);
+                    let shifted = load::<S>(shifted[k], *start);
                     for map in 0..MAPS {
-                        sums[k][map] = simd.mul_add_e_f32s(values[map], shifted, sums[k][map]);
+                        sums[k][map] = simd.mul_add_e_f32s(of_maps[map], shifted, sums[k][map]);
                     }
                 }
             }
         }
-        sums
+        // Taken apart by constant indices alone, so that the vectors need no memory.
+        let mut products = [[0.0; MAPS]; K];
+        for k in 0..K {
+            for map in 0..MAPS {
+                products[k][map] = simd.reduce_sum_f32s(sums[k][map]);
+            }
+        }
+        products
     }
 }

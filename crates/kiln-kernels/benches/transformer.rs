@@ -77,8 +77,9 @@ fn softmax_of_burn(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn layer_norm_forward(bencher: Bencher<'_, '_>) {
     let (x, gamma) = (normal([2080, 192]), normal([192]));
-    bencher
-        .bench_local(|| layer_norm::forward(black_box(x.clone()), gamma.clone(), Some(gamma.clone()), 1e-6, Centre::Mean));
+    bencher.bench_local(|| {
+        layer_norm::forward(black_box(x.clone()), gamma.clone(), Some(gamma.clone()), 1e-6, Centre::Mean)
+    });
 }
 
 #[divan::bench]

@@ -179,7 +179,8 @@ type Factors<'a, E> = (MatrixView<'a, E>, MatrixView<'a, E>, Option<&'a [E]>);
 /// Products that all threads work on together.
 fn products<E: Real, const N: usize>(factors: [Option<Factors<'_, E>>; N]) -> [Option<Vec<E>>; N] {
     let len = |(left, right, _): &Factors<'_, E>| left.num_rows() * right.num_cols();
-    let mut products = factors.each_ref().map(|factors| factors.as_ref().map(|factors| Vec::with_capacity(len(factors))));
+    let mut products =
+        factors.each_ref().map(|factors| factors.as_ref().map(|factors| Vec::with_capacity(len(factors))));
     let mut parts = Vec::new();
     for (product, factors) in products.iter_mut().flatten().zip(factors.iter().flatten()) {
         let memory = &mut product.spare_capacity_mut()[..len(factors)];

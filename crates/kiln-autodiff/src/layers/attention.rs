@@ -60,9 +60,9 @@ fn future(queries: usize, keys: usize, device: &Device) -> Tensor<2, Bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Values;
     use burn::tensor::activation::softmax;
     use burn::tensor::{Device, Distribution, Tensor, Tolerance};
-    use crate::Values;
 
     #[test]
     fn one_causal_head_is_its_formula() {
@@ -72,7 +72,8 @@ mod tests {
         let scores = part(0).matmul(part(1).transpose()) / 2f64.sqrt();
         let future = Tensor::<2>::ones([4, 4], &device).triu(1).mul_scalar(-1e9).unsqueeze();
         let expected = softmax(scores + future, 2).matmul(part(2));
-        Values.self_attention(qkv, 1, true)
+        Values
+            .self_attention(qkv, 1, true)
             .into_data()
             .assert_approx_eq::<f32>(&expected.into_data(), Tolerance::absolute(1e-5));
     }
@@ -88,7 +89,8 @@ mod tests {
             softmax(scores, 2).matmul(part(2))
         };
         let expected = Tensor::cat(vec![head(0), head(1)], 2);
-        Values.self_attention(qkv.clone(), 2, false)
+        Values
+            .self_attention(qkv.clone(), 2, false)
             .into_data()
             .assert_approx_eq::<f32>(&expected.into_data(), Tolerance::absolute(1e-5));
     }

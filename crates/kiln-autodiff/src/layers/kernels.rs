@@ -101,8 +101,7 @@ pub(super) fn linear_activated<const D: usize>(
     Some(custom_gradient(
         (x.clone(), weight.clone(), bias),
         |(x, weight, bias)| {
-            let (y, slopes) =
-                linear::forward_activated(x.clone(), weight.clone(), Some(bias), function, wants_slopes);
+            let (y, slopes) = linear::forward_activated(x.clone(), weight.clone(), Some(bias), function, wants_slopes);
             let saved = slopes.unwrap_or_else(|| y.clone());
             (y, (x, weight, saved))
         },

@@ -1,7 +1,7 @@
 //! Layers of plain values: Burn's own forward passes, but for those that have kernels of ours.
 
-use burn::nn::conv::{Conv1d, ConvTranspose1d, ConvTranspose2d};
 use burn::module::Param;
+use burn::nn::conv::{Conv1d, ConvTranspose1d, ConvTranspose2d};
 use burn::nn::norm::Normalization;
 use burn::nn::{BatchNorm, Dropout, Embedding, GroupNorm, InstanceNorm, LayerNorm, Linear, RmsNorm};
 use burn::tensor::ops::{AttentionModuleOptions, MaxPoolOptions};
@@ -10,8 +10,8 @@ use burn::tensor::{Int, Tensor, module};
 use kiln_kernels::layer_norm::Centre;
 
 use super::{Numbers, attention, dropout, kernels, normalisation};
-use crate::numbers::{Arithmetic, Function};
 use crate::Values;
+use crate::numbers::{Arithmetic, Function};
 
 impl Numbers for Values {
     fn linear_activated<const D: usize>(&self, function: &Function, layer: &Linear, x: Tensor<D>) -> Tensor<D> {
@@ -26,10 +26,7 @@ impl Numbers for Values {
         bias: Option<Tensor<1>>,
     ) -> Tensor<D> {
         let by_kernel = |kernel| kernels::linear_activated(kernel, &x, &weight, bias.as_ref());
-        function
-            .kernel()
-            .and_then(by_kernel)
-            .unwrap_or_else(|| self.apply(function, self.project(x, weight, bias)))
+        function.kernel().and_then(by_kernel).unwrap_or_else(|| self.apply(function, self.project(x, weight, bias)))
     }
 
     fn conv1d(&self, layer: &Conv1d, x: Tensor<3>) -> Tensor<3> {
@@ -71,7 +68,8 @@ impl Numbers for Values {
     }
 
     fn rms_norm<const D: usize>(&self, layer: &RmsNorm, x: Tensor<D>) -> Tensor<D> {
-        kernels::layer_norm(&x, layer.gamma.val(), None, layer.epsilon, Centre::Zero).unwrap_or_else(|| layer.forward(x))
+        kernels::layer_norm(&x, layer.gamma.val(), None, layer.epsilon, Centre::Zero)
+            .unwrap_or_else(|| layer.forward(x))
     }
 
     fn normalisation<const D: usize>(&self, layer: &Normalization, x: Tensor<D>) -> Tensor<D> {

@@ -43,11 +43,7 @@ pub(super) struct Heads<'a> {
 
 impl<'a> Heads<'a> {
     /// `side_by_side` heads of `width` columns from column `first_col` on, in groups of `len` rows.
-    pub(super) fn new(
-        rows: MatrixView<'a, f32>,
-        len: usize,
-        [side_by_side, first_col, width]: [usize; 3],
-    ) -> Self {
+    pub(super) fn new(rows: MatrixView<'a, f32>, len: usize, [side_by_side, first_col, width]: [usize; 3]) -> Self {
         Self { rows, len, side_by_side, first_col, width }
     }
 

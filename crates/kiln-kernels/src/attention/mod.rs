@@ -71,12 +71,7 @@ pub fn applies_to_joint(qkv: &Tensor<3>) -> bool {
 /// let attended = attention::forward(query.clone(), query, value, &Default::default());
 /// assert_eq!(attended.output.dims(), [1, 2, 5, 8]);
 /// ```
-pub fn forward(
-    query: Tensor<4>,
-    key: Tensor<4>,
-    value: Tensor<4>,
-    options: &AttentionModuleOptions,
-) -> Attended<4> {
+pub fn forward(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, options: &AttentionModuleOptions) -> Attended<4> {
     let dims = query.dims();
     let parts = [query, key, value].map(Separate::new);
     let heads = parts.each_ref().map(Separate::heads);
@@ -113,9 +108,10 @@ pub fn backward(
     let num_heads = dims[0][0] * dims[0][1];
     let [len, other_len, _] = dims.map(|dims| dims.iter().product::<usize>());
     let mut gradients = [len, other_len, other_len].map(|len| vec![0.0; len]);
-    let mut blocks = gradients.iter_mut().zip(dims).map(|(memory, dims)| {
-        cut(Block::of_numbers(memory, num_heads * dims[2], dims[3]), [num_heads, 1])
-    });
+    let mut blocks = gradients
+        .iter_mut()
+        .zip(dims)
+        .map(|(memory, dims)| cut(Block::of_numbers(memory, num_heads * dims[2], dims[3]), [num_heads, 1]));
     let blocks = std::array::from_fn(|_| blocks.next().expect("three gradients"));
     differentiate(heads, [output.heads(), upstream.heads()], &attended.logs, blocks, scale, visible);
     let [of_query, of_key, of_value] = gradients;
@@ -232,7 +228,8 @@ impl Joint {
 
     fn heads(&self) -> [Heads<'_>; 3] {
         let view: MatrixView<'_, f32> = self.matrix.view();
-        [0, 1, 2].map(|part| Heads::new(view, self.len, [self.num_heads, part * self.num_heads * self.width, self.width]))
+        [0, 1, 2]
+            .map(|part| Heads::new(view, self.len, [self.num_heads, part * self.num_heads * self.width, self.width]))
     }
 }
 
@@ -322,5 +319,6 @@ fn differentiate(
 fn grouped<T>(items: Vec<T>) -> Vec<Vec<T>> {
     let size = items.len().div_ceil(TASKS).max(1);
     let mut items = items.into_iter();
-    std::iter::from_fn(|| Some(items.by_ref().take(size).collect::<Vec<_>>()).filter(|group| !group.is_empty())).collect()
+    std::iter::from_fn(|| Some(items.by_ref().take(size).collect::<Vec<_>>()).filter(|group| !group.is_empty()))
+        .collect()
 }

@@ -187,6 +187,11 @@ mod tests {
     fn a_left_matrix_that_is_too_short_is_refused() {
         let (short, right) = ([0.0; 5], [0.0; 48]);
         let left = Left { values: &short, row_stride: 3, inner_stride: 1 };
-        multiply::<false>(&mut [0.0; 32], left, Right { values: &right, stride: 16 }, Sizes { rows: 2, inner: 3, cols: 16 });
+        multiply::<false>(
+            &mut [0.0; 32],
+            left,
+            Right { values: &right, stride: 16 },
+            Sizes { rows: 2, inner: 3, cols: 16 },
+        );
     }
 }

@@ -126,7 +126,9 @@ fn a_key_that_is_not_seen_has_no_influence_whatever_it_holds() {
     let [query, key, value] = inputs([1, 2, 70, 70, 16]);
     let attended = |key, value| attention::forward(query.clone(), key, value, &options(true)).output.narrow(2, 0, 50);
     let expected = attended(key.clone(), value.clone());
-    let wild = |tensor: Tensor<4>| tensor.slice_assign([0..1, 0..2, 50..70, 0..16], Tensor::full([1, 2, 20, 16], 1e30, &Device::flex()));
+    let wild = |tensor: Tensor<4>| {
+        tensor.slice_assign([0..1, 0..2, 50..70, 0..16], Tensor::full([1, 2, 20, 16], 1e30, &Device::flex()))
+    };
     assert!(attended(wild(key), wild(value)).to_data() == expected.to_data());
 }
 

@@ -75,7 +75,8 @@ fn any_number_of_threads_gives_the_same_bits() {
     let (x, upstream) = (random([1000, 77]), random([1000, 77]));
     assert_same_bits(|| {
         let (y, log) = (softmax::forward(x.clone()), softmax::log_forward(x.clone()));
-        let gradients = [softmax::backward(y.clone(), upstream.clone()), softmax::log_backward(log.clone(), upstream.clone())];
+        let gradients =
+            [softmax::backward(y.clone(), upstream.clone()), softmax::log_backward(log.clone(), upstream.clone())];
         [y, log].into_iter().chain(gradients).collect()
     });
 }

@@ -37,7 +37,8 @@ pub fn bench() -> Bench {
         for (is_causal, suffix) in [(false, ""), (true, "-causal")] {
             let name = format!("attention-{batch_size}x{len}x{heads}x{width}{suffix}");
             let shape = [batch_size, len, 3 * heads * width];
-            bench = bench.case(name, 1, move || both_ways(shape, move |qkv| Values.self_attention(qkv, heads, is_causal)));
+            bench =
+                bench.case(name, 1, move || both_ways(shape, move |qkv| Values.self_attention(qkv, heads, is_causal)));
         }
     }
     bench

@@ -24,7 +24,7 @@ fn polynomial<const N: usize, M: MultiplyAdd>(m: M, coefficients: [f32; N], x: f
 /// `n` and `exp(r) - 1` where `x + rest = n log 2 + r`, for `|x|` of at most some hundreds and `|rest|` below a tenth.
 #[inline(always)]
 fn reduced<M: MultiplyAdd>(m: M, x: f32, rest: f32) -> (i32, f32) {
-    const COEFFICIENTS: [f32; 5] = [0.499_999_93, 0.166_665_19, 0.041_668_406, 0.008_368_9, 0.001_381_420_9];
+    const COEFFICIENTS: [f32; 5] = [0.499_999_94, 0.166_665_2, 0.041_668_408, 0.008_368_9, 0.001_381_420_9];
     let n = m.multiply_add(x, std::f32::consts::LOG2_E, ROUNDER) - ROUNDER;
     let r = m.multiply_add(n, -LOG2_LOW, m.multiply_add(n, -LOG2_HIGH, x)) + rest;
     (n as i32, m.multiply_add(r * r, polynomial(m, COEFFICIENTS, r), r))
@@ -70,7 +70,7 @@ fn exp_of_negative_sum<M: MultiplyAdd>(m: M, x: f32, rest: f32) -> f32 {
 pub fn log<M: MultiplyAdd>(m: M, x: f32) -> f32 {
     /// Bits of `1/sqrt(2)`.
     const LOWEST: u32 = 0x3f35_04f3;
-    const COEFFICIENTS: [f32; 4] = [2.0, 0.666_668_15, 0.399_747_82, 0.299_260_05];
+    const COEFFICIENTS: [f32; 4] = [2.0, 0.666_668_2, 0.399_747_82, 0.299_260_05];
     let is_subnormal = x < f32::MIN_POSITIVE;
     let bits = (if is_subnormal { x * 8_388_608.0 } else { x }).to_bits();
     let exponent = (bits.wrapping_sub(LOWEST) as i32) >> 23;
@@ -91,15 +91,15 @@ pub fn log<M: MultiplyAdd>(m: M, x: f32) -> f32 {
 /// `2 / sqrt(pi) int_0^x exp(-t^2) dt`, with an error of 2 units in the last place.
 #[inline(always)]
 pub fn erf<M: MultiplyAdd>(m: M, x: f32) -> f32 {
-    /// From here on `1 - exp(-x g(x))` with a polynomial `g`, below `x h(x^2)` with another one.
+    /// From here on `1 - exp(-x - x g(x))` with a polynomial `g`, below `x + x h(x^2)` with another one.
     const BOUND: f32 = 0.921_875;
-    const NEAR: [f32; 6] =
-        [1.128_379_1 - 1.0, -0.376_124_94, 0.112_818_19, -0.026_766_69, 0.004_993_268, -0.000_599_122_7];
-    const FAR: [f32; 6] = [1.128_513_8, 0.635_720_13, 0.105_259_46, -0.022_888_449, 0.003_214_487, -0.000_213_928_57];
+    const NEAR: [f32; 6] = [0.128_379_15, -0.376_124_95, 0.112_818_19, -0.026_766_69, 0.004_993_268, -0.000_599_122_7];
+    const FAR: [f32; 6] = [0.128_513_81, 0.635_720_13, 0.105_259_46, -0.022_888_448, 0.003_214_487, -0.000_213_928_56];
     let size = x.abs();
     let near = m.multiply_add(x, polynomial(m, NEAR, x * x), x);
     let within = if size > 4.0 { 4.0 } else { size };
-    let far = (1.0 - exp_of_negative(m, -within * polynomial(m, FAR, within))).copysign(x);
+    let exponent = m.multiply_add(-within, polynomial(m, FAR, within), -within);
+    let far = (1.0 - exp_of_negative(m, exponent)).copysign(x);
     if size < BOUND {
         near
     } else if x.is_nan() {

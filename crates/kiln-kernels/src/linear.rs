@@ -3,13 +3,12 @@
 use std::mem::MaybeUninit;
 
 use burn::tensor::{DType, Tensor, module};
-use rayon::prelude::*;
 
 use crate::Real;
 use crate::activation::{Function, apply, apply_with_slope};
 use crate::flex::{FlexMatrix, FlexSlice, element_type, tensor_of, written};
 use crate::matrix::{Block, MatrixView, Start};
-use crate::threads::{SMALLEST_HALF, join};
+use crate::threads::{SMALLEST_HALF, share};
 
 /// Gradients by input, weight and bias; none where it was not wanted.
 pub type Gradients<const D: usize> = (Option<Tensor<D>>, Option<Tensor<2>>, Option<Tensor<1>>);
@@ -60,7 +59,8 @@ fn forward_in<E: Real, const D: usize>(x: Tensor<D>, weight: Tensor<2>, bias: Op
     check(&dims, &weight, bias.as_ref());
     dims[D - 1] = weight.dims()[1];
     let (x, weight, bias) = (FlexMatrix::<E>::new(x), FlexMatrix::new(weight), bias.map(FlexSlice::<E>::new));
-    tensor_of(product(x.view(), weight.view(), bias.as_ref().map(FlexSlice::values)), dims)
+    let [y] = products([Some((x.view(), weight.view(), bias.as_ref().map(FlexSlice::values)))]);
+    tensor_of(y.expect("a product that was asked for"), dims)
 }
 
 /// `y = f(x W + b)`, and with it the slopes of `f` where they are wanted: `f` is applied to every part of the product while
@@ -96,12 +96,14 @@ pub fn forward_activated<const D: usize>(
     };
     let mut slopes = None;
     let write = |memory: &mut [MaybeUninit<f32>]| {
-        let out = Block::of_rows(memory, rows, cols);
-        let parts = Parts { left, right, bias, largest: largest_part(left, right), finish: &finish };
+        let whole = Part { out: Block::of_rows(memory, rows, cols), beside: None, left, right, bias };
         if !wants_slopes {
-            return parts.write(out, None);
+            return share(whole.cut(), |part| part.compute(&finish));
         }
-        let write_slopes = |memory: &mut [MaybeUninit<f32>]| parts.write(out, Some(Block::of_rows(memory, rows, cols)));
+        let write_slopes = |memory: &mut [MaybeUninit<f32>]| {
+            let whole = Part { beside: Some(Block::of_rows(memory, rows, cols)), ..whole };
+            share(whole.cut(), |part| part.compute(&finish));
+        };
         // SAFETY: as below; each part has its slopes.
         slopes = Some(unsafe { written(rows * cols, write_slopes) });
     };
@@ -149,14 +151,8 @@ fn backward_in<E: Real, const D: usize>(
     let (x, weight) = (FlexMatrix::<E>::new(x), FlexMatrix::<E>::new(weight));
     let g = upstream.view();
 
-    let input_gradient = || of_x.then(|| product(g, weight.view().t(), None));
-    let weight_gradient = || of_weight.then(|| product(x.view().t(), g, None));
-    let work = g.num_rows() * g.num_cols() * weight_dims[0];
-    let (x, weight) = if of_x && of_weight && work > SMALLEST_HALF {
-        join(input_gradient, weight_gradient)
-    } else {
-        (input_gradient(), weight_gradient())
-    };
+    let [x, weight] =
+        products([of_x.then_some((g, weight.view().t(), None)), of_weight.then_some((x.view().t(), g, None))]);
     (
         x.map(|values| tensor_of(values, x_dims)),
         weight.map(|values| tensor_of(values, weight_dims)),
@@ -177,61 +173,81 @@ fn check<const D: usize>(dims: &[usize; D], weight: &Tensor<2>, bias: Option<&Te
 /// Parts that a large product is cut into.
 const MOST_PARTS: usize = 16;
 
-/// Multiplications of a part.
-fn largest_part<E: Real>(left: MatrixView<'_, E>, right: MatrixView<'_, E>) -> usize {
-    let work = left.num_rows() * right.num_cols() * left.num_cols();
-    SMALLEST_HALF.max(work.div_ceil(MOST_PARTS))
+/// Factors of a product, and a bias that is added to its every row.
+type Factors<'a, E> = (MatrixView<'a, E>, MatrixView<'a, E>, Option<&'a [E]>);
+
+/// Products that all threads work on together.
+fn products<E: Real, const N: usize>(factors: [Option<Factors<'_, E>>; N]) -> [Option<Vec<E>>; N] {
+    let len = |(left, right, _): &Factors<'_, E>| left.num_rows() * right.num_cols();
+    let mut products =
+        factors.each_ref().map(|factors| factors.as_ref().map(|factors| Vec::with_capacity(len(factors))));
+    let mut parts = Vec::new();
+    for (product, factors) in products.iter_mut().flatten().zip(factors.iter().flatten()) {
+        let memory = &mut product.spare_capacity_mut()[..len(factors)];
+        let (left, right, bias) = *factors;
+        let out = Block::of_rows(memory, left.num_rows(), right.num_cols());
+        parts.extend(Part { out, beside: None, left, right, bias }.cut());
+    }
+    share(parts, |part| part.compute(&|_, _| {}));
+    for (product, factors) in products.iter_mut().flatten().zip(factors.iter().flatten()) {
+        // SAFETY: the capacity is there, and the parts, all of which have been computed, make up the whole.
+        unsafe { product.set_len(len(factors)) };
+    }
+    products
 }
 
-/// `left right`, plus the bias in every row.
-fn product<E: Real>(left: MatrixView<'_, E>, right: MatrixView<'_, E>, bias: Option<&[E]>) -> Vec<E> {
-    let (rows, cols) = (left.num_rows(), right.num_cols());
-    let parts = Parts { left, right, bias, largest: largest_part(left, right), finish: &leave::<E> };
-    let write = |memory: &mut [MaybeUninit<E>]| parts.write(Block::of_rows(memory, rows, cols), None);
-    // SAFETY: the parts of the product make up the whole.
-    unsafe { written(rows * cols, write) }
-}
-
-/// The finish of a product that is whole already.
-fn leave<E>(_: &mut Block<'_, E>, _: Option<&mut Block<'_, E>>) {}
-
-/// A product that is made in parts, each finished while it is in the cache.
-#[derive(Clone, Copy)]
-struct Parts<'a, E, F> {
+/// A part of a product, and of what lies beside it.
+struct Part<'a, E> {
+    out: Block<'a, E>,
+    beside: Option<Block<'a, E>>,
     left: MatrixView<'a, E>,
     right: MatrixView<'a, E>,
     bias: Option<&'a [E]>,
-    /// Multiplications of a part.
-    largest: usize,
-    finish: &'a F,
 }
 
-impl<E: Real, F: Fn(&mut Block<'_, E>, Option<&mut Block<'_, E>>) + Sync> Parts<'_, E, F> {
-    /// Halves the product until its parts are small enough. Where it is cut depends on the sizes alone, and so does the
-    /// order in which a part sums. What lies `beside` the product is cut with it.
-    fn write(self, mut out: Block<'_, E>, mut beside: Option<Block<'_, E>>) {
-        let Self { left, right, bias, largest, .. } = self;
-        let (rows, cols) = (out.num_rows(), out.num_cols());
-        let work = rows * cols * left.num_cols();
-        if work <= largest || (rows <= ROW_STEP && cols <= COL_STEP) {
-            out.set_product(left, right, bias.map_or(Start::Zero, Start::EveryRow));
-            return (self.finish)(&mut out, beside.as_mut());
+impl<E: Real> Part<'_, E> {
+    /// Halves the part until its parts are small enough. Where it is cut depends on the sizes alone, and so does the order
+    /// in which a part sums.
+    fn cut(self) -> Vec<Self> {
+        let mut parts = Vec::new();
+        let largest = SMALLEST_HALF.max(self.work().div_ceil(MOST_PARTS));
+        self.cut_into(&mut parts, largest);
+        parts
+    }
+
+    /// Its multiplications.
+    fn work(&self) -> usize {
+        self.out.num_rows() * self.out.num_cols() * self.left.num_cols()
+    }
+
+    fn cut_into(self, parts: &mut Vec<Self>, largest: usize) {
+        let (rows, cols) = (self.out.num_rows(), self.out.num_cols());
+        if self.work() <= largest || (rows <= ROW_STEP && cols <= COL_STEP) {
+            return parts.push(self);
         }
-        let halves = if cols >= rows.max(2 * COL_STEP) || rows <= ROW_STEP {
+        let Self { out, beside, left, right, bias } = self;
+        let (first, second) = if cols >= rows.max(2 * COL_STEP) || rows <= ROW_STEP {
             let at = half(cols, COL_STEP);
-            let biases = bias.map(|bias| bias.split_at(at)).unzip();
-            let beside = beside.map(|beside| beside.split_cols(at)).unzip();
-            let first = Self { right: right.cols(0..at), bias: biases.0, ..self };
-            let second = Self { right: right.cols(at..cols), bias: biases.1, ..self };
-            (out.split_cols(at), beside, first, second)
+            let (out, other_out) = out.split_cols(at);
+            let (beside, other_beside) = beside.map(|beside| beside.split_cols(at)).unzip();
+            let (bias, other_bias) = bias.map(|bias| bias.split_at(at)).unzip();
+            let first = Self { out, beside, left, right: right.cols(0..at), bias };
+            (first, Self { out: other_out, beside: other_beside, left, right: right.cols(at..cols), bias: other_bias })
         } else {
             let at = half(rows, ROW_STEP);
-            let beside = beside.map(|beside| beside.split_rows(at)).unzip();
-            let (first, second) = (Self { left: left.rows(0..at), ..self }, Self { left: left.rows(at..rows), ..self });
-            (out.split_rows(at), beside, first, second)
+            let (out, other_out) = out.split_rows(at);
+            let (beside, other_beside) = beside.map(|beside| beside.split_rows(at)).unzip();
+            let first = Self { out, beside, left: left.rows(0..at), right, bias };
+            (first, Self { out: other_out, beside: other_beside, left: left.rows(at..rows), right, bias })
         };
-        let ((out, other_out), (beside, other_beside), first, second) = halves;
-        join(|| first.write(out, beside), || second.write(other_out, other_beside));
+        first.cut_into(parts, largest);
+        second.cut_into(parts, largest);
+    }
+
+    /// Computes the part, and lets `finish` change it while it is in the cache.
+    fn compute(mut self, finish: &impl Fn(&mut Block<'_, E>, Option<&mut Block<'_, E>>)) {
+        self.out.set_product(self.left, self.right, self.bias.map_or(Start::Zero, Start::EveryRow));
+        finish(&mut self.out, self.beside.as_mut());
     }
 }
 
@@ -257,10 +273,10 @@ fn sum_of_rows<E: Real>(matrix: MatrixView<'_, E>) -> Vec<E> {
     if rows <= chunk {
         return sum_of(0..rows);
     }
-    let parts: Vec<Vec<E>> = (0..rows.div_ceil(chunk))
-        .into_par_iter()
-        .map(|part| sum_of(part * chunk..((part + 1) * chunk).min(rows)))
-        .collect();
+    let mut parts = vec![Vec::new(); rows.div_ceil(chunk)];
+    share(parts.iter_mut().enumerate().collect(), |(part, sums): (usize, &mut Vec<E>)| {
+        *sums = sum_of(part * chunk..((part + 1) * chunk).min(rows));
+    });
     let mut sums = vec![E::default(); cols];
     parts.iter().for_each(|part| add(&mut sums, part));
     sums

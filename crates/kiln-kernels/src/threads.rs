@@ -7,11 +7,6 @@ use rayon::prelude::*;
 /// Multiplications that are worth a second thread.
 pub(crate) const SMALLEST_HALF: usize = 1 << 20;
 
-/// Both, at the same time where the current rayon pool has more than one thread.
-pub(crate) fn join<A: Send, B: Send>(first: impl FnOnce() -> A + Send, second: impl FnOnce() -> B + Send) -> (A, B) {
-    if rayon::current_num_threads() > 1 { rayon::join(first, second) } else { (first(), second()) }
-}
-
 /// All tasks, each once, in any order, on the calling thread and on the others of the current rayon pool.
 ///
 /// A thread outside the pool that hands it work and waits is woken when the work is done: for tasks of some ten
@@ -70,11 +65,6 @@ mod tests {
                 assert!(sums.iter().all(|sum| *sum == 7), "{count}");
             }
         });
-    }
-
-    #[test]
-    fn both_halves_are_done() {
-        everywhere(|| assert_eq!(join(|| 1, || join(|| 2, || 3)), (1, (2, 3))));
     }
 
     #[test]

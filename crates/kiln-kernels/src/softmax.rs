@@ -41,7 +41,7 @@ pub fn backward<const D: usize>(y: Tensor<D>, upstream: Tensor<D>) -> Tensor<D> 
 /// # Panics
 /// As [`forward`].
 pub fn log_forward<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    changed(x, |rows, cols| vectorised(LogSoftmax { rows, powers: &mut vec![0.0; cols] }))
+    changed(x, |rows, cols| vectorised(LogSoftmax { rows, cols }))
 }
 
 /// The gradient of [`log_forward`], `g_i - exp(y_i) sum_j g_j`, of an `upstream` gradient `g` of its output `y`.
@@ -49,9 +49,7 @@ pub fn log_forward<const D: usize>(x: Tensor<D>) -> Tensor<D> {
 /// # Panics
 /// As [`forward`].
 pub fn log_backward<const D: usize>(y: Tensor<D>, upstream: Tensor<D>) -> Tensor<D> {
-    changed_beside(upstream, y, |rows, outputs, cols| {
-        vectorised(LogSoftmaxGradient { rows, outputs, powers: &mut vec![0.0; cols] });
-    })
+    changed_beside(upstream, y, |rows, outputs, cols| vectorised(LogSoftmaxGradient { rows, outputs, cols }))
 }
 
 struct Softmax<'a> {
@@ -93,8 +91,7 @@ impl FusedKernel for SoftmaxGradient<'_> {
 
 struct LogSoftmax<'a> {
     rows: &'a mut [f32],
-    /// Of the length of a row.
-    powers: &'a mut [f32],
+    cols: usize,
 }
 
 impl FusedKernel for LogSoftmax<'_> {
@@ -102,12 +99,9 @@ impl FusedKernel for LogSoftmax<'_> {
 
     #[inline(always)]
     fn run_with<M: MultiplyAdd>(self, m: M) {
-        let Self { rows, powers } = self;
-        for row in rows.chunks_exact_mut(powers.len()) {
+        for row in self.rows.chunks_exact_mut(self.cols) {
             let max = largest(row);
-            powers.copy_from_slice(row);
-            change_row(powers, |x| exp_of_negative(m, x - max));
-            let log_sum = log(m, sum(powers, |power| power));
+            let log_sum = log(m, sum(row, |x| exp_of_negative(m, x - max)));
             row.iter_mut().for_each(|x| *x = (*x - max) - log_sum);
         }
     }
@@ -116,8 +110,7 @@ impl FusedKernel for LogSoftmax<'_> {
 struct LogSoftmaxGradient<'a> {
     rows: &'a mut [f32],
     outputs: &'a [f32],
-    /// Of the length of a row.
-    powers: &'a mut [f32],
+    cols: usize,
 }
 
 impl FusedKernel for LogSoftmaxGradient<'_> {
@@ -125,13 +118,9 @@ impl FusedKernel for LogSoftmaxGradient<'_> {
 
     #[inline(always)]
     fn run_with<M: MultiplyAdd>(self, m: M) {
-        let Self { rows, outputs, powers } = self;
-        let cols = powers.len();
-        for (row, outputs) in rows.chunks_exact_mut(cols).zip(outputs.chunks_exact(cols)) {
+        for (row, outputs) in self.rows.chunks_exact_mut(self.cols).zip(self.outputs.chunks_exact(self.cols)) {
             let total = sum(row, |g| g);
-            powers.copy_from_slice(outputs);
-            change_row(powers, |y| exp_of_negative(m, y));
-            row.iter_mut().zip(&*powers).for_each(|(g, power)| *g = m.multiply_add(-power, total, *g));
+            row.iter_mut().zip(outputs).for_each(|(g, y)| *g = m.multiply_add(-exp_of_negative(m, *y), total, *g));
         }
     }
 }

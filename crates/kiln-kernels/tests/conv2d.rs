@@ -116,6 +116,17 @@ fn rows_of_all_lengths_are_those_of_burn() {
     }
 }
 
+/// Some taps of a row meet no pixel, and some pixels of a stride do not exist.
+#[test]
+fn images_narrower_than_a_stride_are_those_of_burn() {
+    for width in 1..6 {
+        for (stride, padding) in [(3, 1), (4, 2), (5, 2)] {
+            let options = ConvOptions::new([1, stride], [1, padding], [1; 2], 1);
+            agrees(random([2, 3, 40, width], DType::F32), random([9, 3, 3, 3], DType::F32), None, &options);
+        }
+    }
+}
+
 #[test]
 fn a_rectified_output_is_the_output_without_what_is_negative() {
     for (dims, outputs, kernel, stride, padding) in LARGE {

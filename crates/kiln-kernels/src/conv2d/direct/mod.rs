@@ -50,8 +50,8 @@ pub(super) fn output(
         width: geometry.horizontal.outputs,
         work: geometry.work(),
     };
-    let weight_of = |group: usize, output: usize, input: usize, tap: usize| {
-        weight[(group * geometry.out_channels + output) * weights + input * taps + tap]
+    let weight_of = |group: usize, output: usize, input: usize, [y, x]: [usize; 2]| {
+        weight[(group * geometry.out_channels + output) * weights + input * taps + y * geometry.horizontal.taps + x]
     };
     sum.compute(&vertical, &horizontal, x, weight_of, bias, rectified)
 }
@@ -69,8 +69,8 @@ pub(super) fn input_gradient(geometry: &Geometry, weight: &[f32], upstream: &[f3
         width: geometry.horizontal.size,
         work: geometry.work(),
     };
-    let weight_of = |group: usize, input: usize, output: usize, tap: usize| {
-        weight[(group * geometry.out_channels + output) * weights + input * taps + tap]
+    let weight_of = |group: usize, input: usize, output: usize, [y, x]: [usize; 2]| {
+        weight[(group * geometry.out_channels + output) * weights + input * taps + y * geometry.horizontal.taps + x]
     };
     sum.compute(&vertical, &horizontal, upstream, weight_of, None, false)
 }
@@ -103,13 +103,13 @@ struct Part {
 const FEWEST_TASKS: usize = 32;
 
 impl Sum {
-    /// `weight_of(group, map, source, tap)` is the weight between two of them.
+    /// `weight_of(group, map, source, [y, x])` is the weight between two of them under a tap.
     fn compute(
         &self,
         vertical: &Walk,
         horizontal: &Walk,
         source: &[f32],
-        weight_of: impl Fn(usize, usize, usize, usize) -> f32,
+        weight_of: impl Fn(usize, usize, usize, [usize; 2]) -> f32,
         bias: Option<&[f32]>,
         rectified: bool,
     ) -> Vec<f32> {
@@ -144,10 +144,9 @@ impl Sum {
         vertical: &Walk,
         horizontal: &Walk,
         planes: &Planes,
-        weight_of: impl Fn(usize, usize, usize, usize) -> f32,
+        weight_of: impl Fn(usize, usize, usize, [usize; 2]) -> f32,
     ) -> Vec<Part> {
         let (tile, lanes) = (maps_of_tile(), lanes());
-        let across_taps = horizontal.targets.iter().flat_map(|target| &target.taps).count();
         let mut parts = Vec::new();
         for down in &vertical.targets {
             for across in &horizontal.targets {
@@ -157,7 +156,7 @@ impl Sum {
                     for y in &down.taps {
                         for x in &across.taps {
                             offsets.push(planes.offset(source, *y, *x));
-                            met.push((source, y.tap * across_taps + x.tap));
+                            met.push((source, [y.tap, x.tap]));
                         }
                     }
                 }

@@ -30,7 +30,7 @@ fn numbers_are_scaled_by_the_means_that_are_known() {
     let targets: Vec<i32> = (0..40).map(|row| if row % 2 == 0 { row } else { -row }).collect();
     let rows = opened(&table(&ids, &targets), &options(BagTargets::Row)).unwrap();
     let kiln_data::TargetEncoding::Values { deviations, .. } = &rows.preprocessing.targets else { panic!() };
-    // The means of the bags are all 0, though the rows are far from it.
+    // The means of the bags are all the same, though the rows are far from it.
     assert_eq!(deviations, &[1.0]);
     let refused = opened(&table(&ids, &targets), &options(BagTargets::Bag)).unwrap_err();
     assert!(refused.contains("t.csv, line 3, column y") && refused.contains("in bag 0"), "{refused}");

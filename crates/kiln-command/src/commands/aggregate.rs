@@ -1,6 +1,6 @@
 //! `kiln data aggregate`: means of bags instead of the rows' own targets, with or without noise, and how large to make the bags.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use kiln_data::{Bags, Leftover, TargetTable, Task};
@@ -138,7 +138,7 @@ fn refused(error: AggregateError) -> Failure {
 fn aggregate(
     args: &AggregateArgs,
     data: &str,
-    out: &PathBuf,
+    out: &Path,
     mechanism: Option<Mechanism>,
     global: &Global,
 ) -> CommandResult {
@@ -180,7 +180,7 @@ fn aggregate(
 }
 
 /// The command that learns from the table.
-fn usage(args: &AggregateArgs, table: &TargetTable, out: &std::path::Path) -> String {
+fn usage(args: &AggregateArgs, table: &TargetTable, out: &Path) -> String {
     let target = table.mean_columns().join(",");
     let task = if table.classes().is_some() { "classify" } else { "regress" };
     format!("kiln train --data {} --bags {} --task {task} --target \"{target}\"", out.display(), args.bag_column)

@@ -66,7 +66,7 @@ pub fn settle(mut config: TrainConfig, splits: &Splits) -> Result<(TrainConfig, 
     let (shape, outputs) = (splits.train.input_shape(), splits.train.num_classes());
     eprintln!(
         "cross-validation over {} training bags, {} trainings",
-        splits_len(&parts),
+        num_training_bags(&parts),
         folds * Interpolation::GRID.len()
     );
     let choice = choose_rho(&bag_loss(&parts.targets, 0.0)?, &parts.train, folds, config.seed, |objective, kept| {
@@ -78,7 +78,7 @@ pub fn settle(mut config: TrainConfig, splits: &Splits) -> Result<(TrainConfig, 
     Ok((config, Some(choice)))
 }
 
-fn splits_len(parts: &BagParts) -> usize {
+fn num_training_bags(parts: &BagParts) -> usize {
     kiln_lab::train::Examples::len(parts.train.as_ref())
 }
 

@@ -23,7 +23,7 @@ pub(super) struct Quality {
 }
 
 /// A figure of [`Quality`].
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Measure {
     /// The figure in ids of findings.
     pub(super) id: &'static str,

@@ -31,7 +31,9 @@ fn the_smallest_run_reports_every_finding_and_draws_its_pictures() {
         assert!(["mse ", "mae ", "ms-ssim "].iter().all(|name| found.contains(name)), "{found}");
         assert!(found.contains("of 2 seeds") && !found.contains("NaN"), "{found}");
     }
-    assert!(finding(&verdict, "autoencoders/autoencoder/price").measured.mean.is_some_and(f64::is_finite));
+    // A network is best at what it was trained for; a loss that is not the one it is called has no price.
+    let price = finding(&verdict, "autoencoders/autoencoder/price").measured.mean.unwrap();
+    assert!(price > 2.0, "MS-SSIM has {price} dB less than the squared error");
 
     let artifacts = run.artifacts();
     for picture in ["reconstructions-autoencoder", "photographs-x2", "reconstructions-vae", "rate-over-weight"] {

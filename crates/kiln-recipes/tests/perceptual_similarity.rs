@@ -1,7 +1,7 @@
-//! The reproduction of perceptual similarity at its smallest scale, and figures that a wrong loss would miss.
+//! The reproduction of perceptual similarity at its smallest scale.
 
 use kiln_data::DataDir;
-use kiln_lab::{AnyRecipe, Finding, LabError, Outcome, Run, RunOptions, Scale, Verdict};
+use kiln_lab::{AnyRecipe, Finding, LabError, Run, RunOptions, Scale, Verdict};
 use kiln_recipes::loss::PerceptualSimilarityRecipe;
 
 fn perform(options: &RunOptions) -> Result<(Run, Verdict), LabError> {
@@ -19,17 +19,21 @@ fn finding<'a>(verdict: &'a Verdict, id: &str) -> &'a Finding {
 }
 
 #[test]
-fn the_smallest_run_reports_every_finding_and_trains_for_what_it_says() {
+fn the_smallest_run_reports_every_finding_and_draws_its_pictures() {
     let folder = tempfile::tempdir().unwrap();
     let (run, verdict) = perform(&options(folder.path())).unwrap();
     let reported: Vec<String> = verdict.findings.iter().map(|finding| finding.id.clone()).collect();
     assert_eq!(reported, AnyRecipe::finding_ids(&PerceptualSimilarityRecipe, run.settings()).unwrap());
 
-    // A network is best at what it was trained for, by its own measure, and pays for it in another.
-    let own = finding(&verdict, "autoencoders/autoencoder/ms-ssim");
-    assert_eq!(own.outcome, Outcome::Held, "{}", own.measured);
+    // At this size the claims need not hold, but every loss has been trained and judged on both seeds.
+    for measure in ["ms-ssim", "gmsd", "fine-detail"] {
+        let found = &finding(&verdict, &format!("autoencoders/autoencoder/{measure}")).measured.text;
+        assert!(["mse ", "mae ", "ms-ssim "].iter().all(|name| found.contains(name)), "{found}");
+        assert!(found.contains("of 2 seeds") && !found.contains("NaN"), "{found}");
+    }
+    // A network is best at what it was trained for; a loss that is not the one it is called has no price.
     let price = finding(&verdict, "autoencoders/autoencoder/price").measured.mean.unwrap();
-    assert!(price > 0.0, "MS-SSIM has {price} dB less than the squared error");
+    assert!(price > 2.0, "MS-SSIM has {price} dB less than the squared error");
 
     let artifacts = run.artifacts();
     for picture in ["reconstructions-autoencoder", "photographs-x2", "reconstructions-vae", "rate-over-weight"] {

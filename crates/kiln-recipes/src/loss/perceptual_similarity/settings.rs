@@ -209,13 +209,13 @@ impl Settings {
     fn smoke() -> Self {
         let quick = Self::quick();
         Self {
-            side: 64,
+            side: 96,
             losses: quick.losses[..3].to_vec(),
             batch_size: 8,
             autoencoders: AutoencoderSettings {
                 models: vec![selector("autoencoder:hidden=48,code=24")],
                 patch: 16,
-                epochs: 30,
+                epochs: 200,
             },
             vae: VaeSettings {
                 dataset: "digits".into(),

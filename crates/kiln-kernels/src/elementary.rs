@@ -342,11 +342,14 @@ mod tests {
         assert_near(-9.0, -3.0, 2e-5, GeluTanh, exact_gelu_tanh);
     }
 
+    /// A function, what both ways give, and what they should.
+    type Case = (&'static str, [Vec<Pair>; 2], [f32; 8]);
+
     #[test]
     fn the_ends_of_the_range_have_their_limits() {
         let (inf, nan) = (f32::INFINITY, f32::NAN);
         let x = [inf, -inf, 0.0, f32::MAX, f32::MIN, -1.0, 200.0, -200.0];
-        let expected: [(&str, [Vec<Pair>; 2], [f32; 8]); 6] = [
+        let expected: [Case; 6] = [
             ("exp", both(&x, Exp), [inf, 0.0, 1.0, inf, 0.0, 0.367_879_45, inf, 0.0]),
             ("log", both(&x, Log), [inf, nan, -inf, f32::MAX.ln(), nan, nan, 200f32.ln(), nan]),
             ("erf", both(&x, Erf), [1.0, -1.0, 0.0, 1.0, -1.0, -0.842_700_8, 1.0, -1.0]),

@@ -306,7 +306,7 @@ fn perform(config: &TrainConfig, splits: &Splits, run: &mut Run) -> Result<Summa
         },
     };
     let started = std::time::Instant::now();
-    let (rows, validation) = examples(config, splits, parts.as_ref())?;
+    let [rows, validation] = examples(config, splits, parts.as_ref())?;
     let folder = run.folder().join("checkpoints");
     let trained = train_on(training, rows, validation, &folder, context.clone())?;
     let seconds = started.elapsed().as_secs_f64();
@@ -350,14 +350,14 @@ fn examples(
     config: &TrainConfig,
     splits: &Splits,
     parts: Option<&BagParts>,
-) -> Result<(Arc<dyn Examples>, Arc<dyn Examples>), Failure> {
+) -> Result<[Arc<dyn Examples>; 2], Failure> {
     if let Some(parts) = parts {
-        return Ok((parts.train.clone(), parts.validation.clone()));
+        return Ok([parts.train.clone(), parts.validation.clone()]);
     }
     let prepared = |data| PreparedRows::new(data, &splits.preprocessing.targets);
     let changes = build_augmentations(&config.augment, splits.train.input_shape())?;
     let rows = Arc::new(prepared(&splits.train).augmented(changes, config.seed));
-    Ok((rows, Arc::new(prepared(&splits.validation))))
+    Ok([rows, Arc::new(prepared(&splits.validation))])
 }
 
 pub(super) fn course(trained: &Trained) -> Plot {

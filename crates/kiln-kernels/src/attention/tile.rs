@@ -116,13 +116,13 @@ fn tile<M: MultiplyAdd, const ROWS: usize, const ADDS: bool>(
     let first = row * left.row_stride;
     for k in 0..sizes.inner {
         let others: &[f32; PIECE] = right.values[k * right.stride + col..].first_chunk().expect("a piece of the row");
-        for r in 0..ROWS {
+        for (r, sums) in sums.iter_mut().enumerate() {
             let at = first + r * left.row_stride + k * left.inner_stride;
             // SAFETY: `check` has asserted that the last row's last element is in the slice,
             // and `row + r < sizes.rows`, `k < sizes.inner`.
             let factor = unsafe { *left.values.get_unchecked(at) };
             for c in 0..PIECE {
-                sums[r][c] = m.multiply_add(factor, others[c], sums[r][c]);
+                sums[c] = m.multiply_add(factor, others[c], sums[c]);
             }
         }
     }

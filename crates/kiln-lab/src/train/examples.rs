@@ -28,6 +28,8 @@ pub trait Examples: Send + Sync {
 
 /// What is to be predicted for the rows of a batch.
 #[derive(Clone, Debug)]
+// One of these lives for one batch.
+#[allow(clippy::large_enum_variant)]
 pub enum BatchTargets {
     /// Class of each row, `[batch_size]`.
     Classes(Tensor<1, Int>),

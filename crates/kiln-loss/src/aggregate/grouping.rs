@@ -3,6 +3,8 @@
 use burn::tensor::{IndexingUpdateOp, Int, Tensor};
 
 /// How rows lie in bags; all tensors are outside the graph.
+// One of these lives for one loss, on the stack.
+#[allow(clippy::large_enum_variant)]
 pub(super) enum Grouping {
     /// Each row says its bag.
     Ragged {

@@ -158,7 +158,7 @@ impl Measures {
         match self.ms_ssim.check_size(&dims) {
             Err(error @ LossError::ImageSize { fitting: 0, .. }) => {
                 let side = dims.into_iter().min().unwrap_or(0);
-                let largest = if side % 2 == 0 { side - 1 } else { side };
+                let largest = if side.is_multiple_of(2) { side - 1 } else { side };
                 Err(named(error.to_string(), format!("try --scales 1 --window {}", largest.min(11))))
             }
             Err(error @ LossError::ImageSize { fitting, .. }) => {

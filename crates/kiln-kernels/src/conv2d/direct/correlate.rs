@@ -41,7 +41,7 @@ const FEW: usize = 4;
 /// Sums of a tile, vectors of the source and one weight fit the registers.
 #[inline(always)]
 fn has_many_registers<S: Simd>() -> bool {
-    S::REGISTER_COUNT >= MANY * VECTORS + VECTORS + 1
+    S::REGISTER_COUNT > MANY * VECTORS + VECTORS
 }
 
 /// `map[o][v] = start[o] + sum over k of weights[k][o] source[offsets[k] + starts[v] ..]`, each a vector, for the maps of

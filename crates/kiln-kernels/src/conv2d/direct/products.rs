@@ -28,7 +28,7 @@ impl WithSimd for Products<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        if S::REGISTER_COUNT >= MAPS * SHIFTS + SHIFTS + 1 {
+        if S::REGISTER_COUNT > MAPS * SHIFTS + SHIFTS {
             self.run::<S, SHIFTS>(simd);
         } else {
             self.run::<S, FEW_SHIFTS>(simd);

@@ -207,7 +207,7 @@ mod tests {
     fn an_upscaler_sees_the_same_window_blurred() {
         let values = (0..32 * 32).map(|at| (at * 7919 % 64) as f32 / 64.0).collect();
         let noise = ImagePlanes { name: "noise".into(), shape: [1, 32, 32], values };
-        let rows = ImageRows::new(&[noise.clone()], [16, 16], ImageTask::Upscale { factor: 2 }).unwrap();
+        let rows = ImageRows::new(&[noise], [16, 16], ImageTask::Upscale { factor: 2 }).unwrap();
         let flips = vec![Augmentation::Flip];
         for rows in [rows.clone(), rows.clone().placed_at_random(1), rows.placed_at_random(2).augmented(flips, 5)] {
             let (inputs, targets) = seen(&rows, &[0, 1, 2, 3], 1);

@@ -268,7 +268,6 @@ impl Settings {
                 seeds: 3,
                 ..quick.privacy
             },
-            ..quick
         }
     }
 }

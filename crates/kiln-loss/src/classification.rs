@@ -167,7 +167,7 @@ pub enum Reduction {
 }
 
 /// Reads a batch back to the host and checks it: shapes, targets in range, logits finite and not probabilities, which two
-/// rows or more are taken for if all of them are distributions.
+/// rows or more are taken for if all of them are distributions and not all of them one-hot.
 ///
 /// Losses do not do this by themselves, because it costs a transfer; call it where data enters the program or when a
 /// loss turned into NaN. `loss` is the name that the error carries.
@@ -194,7 +194,8 @@ pub fn check_batch(loss: &'static str, logits: &Tensor<2>, targets: &Tensor<1, I
     if let Some((index, &value)) = logits.iter().enumerate().find(|(_, value)| !value.is_finite()) {
         return Err(LossError::Logit { loss, row: index / classes, class: index % classes, value });
     }
-    if rows > 1 && logits.chunks(classes).all(is_distribution) {
+    let is_one_hot = logits.iter().all(|&value| value == 0.0 || value == 1.0);
+    if rows > 1 && !is_one_hot && logits.chunks(classes).all(is_distribution) {
         return Err(LossError::Probabilities { loss });
     }
     Ok(())
@@ -234,6 +235,7 @@ mod tests {
         assert!(error.to_string().contains("the scores before the softmax"), "{error}");
         assert_eq!(batch([[0.2, 0.3, 0.5], [1.0, 0.0, 0.1]], [0, 2]), Ok(()));
         assert_eq!(batch([[0.2, 0.3, 0.5], [1.5, -0.5, 0.0]], [0, 2]), Ok(()));
+        assert_eq!(batch([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]], [0, 2]), Ok(()));
     }
 
     #[test]

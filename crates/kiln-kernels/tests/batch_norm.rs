@@ -78,8 +78,12 @@ impl Layer {
         lenient(&trained.output, &output.clone().inner(), "output");
         let gradients = (output * upstream.autodiff()).sum().backward();
         lenient(&of_x, &x.grad(&gradients).unwrap(), "gradient by the input");
-        lenient(&of_gamma.reshape([1, 1, 1, -1]), &gamma.grad(&gradients).unwrap().reshape([1, 1, 1, -1]), "by gamma");
-        lenient(&of_beta.reshape([1, 1, 1, -1]), &beta.grad(&gradients).unwrap().reshape([1, 1, 1, -1]), "by beta");
+        // Sums over all places, whose errors add up as random numbers do.
+        let [examples, _, height, width] = self.x.dims();
+        let spread = 1.0 / ((examples * height * width) as f64).sqrt();
+        let mean = |sum: Tensor<1>| sum.reshape([1, 1, 1, -1]) * spread;
+        lenient(&mean(of_gamma), &mean(gamma.grad(&gradients).unwrap()), "by gamma");
+        lenient(&mean(of_beta), &mean(beta.grad(&gradients).unwrap()), "by beta");
         if let Some(residual) = residual {
             lenient(&of_residual.unwrap(), &residual.grad(&gradients).unwrap(), "by the residual");
         }

@@ -35,14 +35,19 @@ impl ClassWeights {
         }
     }
 
-    /// The weights as a tensor `[num_classes]`, if there are any.
+    /// The weights, if there are any.
     ///
     /// Panics when their number is not `classes`.
-    fn tensor(&self, loss: &'static str, classes: usize, device: &Device, dtype: DType) -> Option<Tensor<1>> {
+    pub(crate) fn of_classes(&self, loss: &'static str, classes: usize) -> Option<&[f64]> {
         if let Err(error) = self.check_count(loss, classes) {
             panic!("{error}");
         }
-        let weights = self.0.clone()?;
+        self.0.as_deref()
+    }
+
+    /// The same as a tensor `[num_classes]`.
+    fn tensor(&self, loss: &'static str, classes: usize, device: &Device, dtype: DType) -> Option<Tensor<1>> {
+        let weights = self.of_classes(loss, classes)?.to_vec();
         Some(Tensor::from_data(TensorData::new(weights, [classes]).convert_dtype(dtype), (device, dtype)))
     }
 

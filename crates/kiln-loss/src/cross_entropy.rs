@@ -4,6 +4,7 @@ use burn::config::Config;
 use burn::tensor::{Int, Tensor, activation::log_softmax};
 
 use crate::class_targets::{ClassWeights, check_label_smoothing, mix_label_smoothing, reduce};
+use crate::rows::{HostRows, softmax, sums, weighted_sum};
 use crate::{ClassificationLoss, LossError, Reduction};
 
 const NAME: &str = "cross-entropy";
@@ -69,6 +70,11 @@ impl Default for CrossEntropyLoss {
 
 impl ClassificationLoss for CrossEntropyLoss {
     fn forward_no_reduction(&self, logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
+        if let Some(mut rows) = HostRows::of(&logits, &targets) {
+            let weights = self.class_weights.of_classes(NAME, logits.dims()[1]);
+            let losses = rows.map(|| (), |(), _, row, target| self.of_row(row, target, weights));
+            return rows.into_losses(logits, losses);
+        }
         let losses = -log_softmax(logits, 1);
         mix_label_smoothing(NAME, losses, targets, self.label_smoothing, &self.class_weights)
     }
@@ -82,5 +88,38 @@ impl ClassificationLoss for CrossEntropyLoss {
 
     fn check_classes(&self, num_classes: usize) -> Result<(), LossError> {
         self.class_weights.check_count(NAME, num_classes)
+    }
+}
+
+impl CrossEntropyLoss {
+    /// The loss of a row of scores, which becomes its gradient `softmax(s)_k sum_j w_j q_j - w_k q_k`.
+    fn of_row(&self, row: &mut [f32], target: usize, weights: Option<&[f64]>) -> f32 {
+        let classes = row.len() as f64;
+        let (certain, spread) = (1.0 - self.label_smoothing, self.label_smoothing / classes);
+        let weight = |class: usize| weights.map_or(1.0, |weights| weights[class]);
+        let own = f64::from(row[target]);
+        // `sum_k w_k` and `sum_k w_k s_k`, before the scores become powers.
+        let all = (spread > 0.0).then(|| match weights {
+            Some(weights) => (weights.iter().sum(), weighted_sum(row, weights)),
+            None => (classes, sums(row).0),
+        });
+        let powers = softmax(row, 1.0);
+        let (max, log_sum) = (f64::from(powers.max), f64::from(powers.sum).ln());
+        let mut loss = certain * weight(target) * (log_sum - (own - max));
+        let mut total = certain * weight(target);
+        if let Some((all_weights, all_scores)) = all {
+            loss += spread * (all_weights * (max + log_sum) - all_scores);
+            total += spread * all_weights;
+        }
+        let scale = total / f64::from(powers.sum);
+        match weights.filter(|_| spread > 0.0) {
+            Some(weights) => row
+                .iter_mut()
+                .zip(weights)
+                .for_each(|(power, weight)| *power = (f64::from(*power) * scale - spread * weight) as f32),
+            None => row.iter_mut().for_each(|power| *power = (f64::from(*power) * scale - spread) as f32),
+        }
+        row[target] -= (certain * weight(target)) as f32;
+        loss as f32
     }
 }

@@ -5,7 +5,7 @@ use burn::tensor::{IndexingUpdateOp, Int, Tensor, activation::log_softmax};
 use kiln_autodiff::with_known_gradient;
 
 use crate::error::require;
-use crate::rows::{HostRows, Kernel, LANES, filled_up, log_of_positive, softmax, sum_of, vectorised};
+use crate::rows::{HostRows, Kernel, LANES, filled_up, log_of_positive, softmax, sum_of, sums, vectorised};
 use crate::{ClassificationLoss, LossError};
 
 /// Configuration of [`NormalizedCrossEntropyLoss`].
@@ -58,7 +58,7 @@ impl ClassificationLoss for NormalizedCrossEntropyLoss {
 
 /// The normalised cross-entropy of a row of scores, which becomes its gradient.
 fn normalized_of_row(row: &mut [f32], target: usize) -> f32 {
-    let (own, scores, classes) = (f64::from(row[target]), vectorised(Sums { row }).0, row.len() as f64);
+    let (own, scores, classes) = (f64::from(row[target]), sums(row).0, row.len() as f64);
     let powers = softmax(row, 1.0);
     let log_sum = f64::from(powers.max) + f64::from(powers.sum).ln();
     let total = scores - classes * log_sum;
@@ -113,7 +113,7 @@ fn squared_of_row(row: &mut [f32], target: usize) -> f32 {
     let p_own = f64::from(row[target]) * scale;
     // What the target lacks is what the others have: one minus its own would cancel where it is certain.
     row[target] = 0.0;
-    let (sum, squares) = vectorised(Sums { row });
+    let (sum, squares) = sums(row);
     let (missing, squares) = (sum * scale, squares * scale * scale);
     // Half the mean of the derivatives by p under p itself; dL/ds = 2 p (error - mean).
     let mean = squares - p_own * missing;
@@ -123,29 +123,6 @@ fn squared_of_row(row: &mut [f32], target: usize) -> f32 {
     }
     row[target] = (-2.0 * p_own * (missing + mean)) as f32;
     (squares + missing * missing) as f32
-}
-
-/// `sum_k x_k` and `sum_k x_k^2`.
-struct Sums<'a> {
-    row: &'a [f32],
-}
-
-impl Kernel for Sums<'_> {
-    type Output = (f64, f64);
-
-    #[inline(always)]
-    fn run(self) -> (f64, f64) {
-        let (chunks, rest) = self.row.as_chunks::<LANES>();
-        let (mut sums, mut squares) = ([0.0; LANES], [0.0; LANES]);
-        for chunk in chunks.iter().chain([&filled_up(rest, 0.0)]) {
-            for lane in 0..LANES {
-                let number = f64::from(chunk[lane]);
-                sums[lane] += number;
-                squares[lane] += number * number;
-            }
-        }
-        (sum_of(sums), sum_of(squares))
-    }
 }
 
 /// Configuration of [`RobustLogLoss`].

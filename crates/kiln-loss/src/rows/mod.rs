@@ -5,6 +5,7 @@
 //! are left to the operations. The results do not depend on the number of threads, because no row depends on another.
 
 mod softmax;
+mod sums;
 #[cfg(test)]
 mod tests;
 
@@ -16,6 +17,7 @@ pub(crate) use kiln_kernels::vector::{
     Kernel, LANES, double_exp_of_negative, exp_of_negative, filled_up, largest, log_of_positive, sum_of, vectorised,
 };
 pub(crate) use softmax::{entropy, softmax};
+pub(crate) use sums::{sums, weighted_sum};
 
 /// Scores that are not worth a second thread.
 const SCORES_A_TASK: usize = 4096;

@@ -12,8 +12,8 @@ use crate::robust::{
     BrierLossConfig, FocalLossConfig, JensenShannonLossConfig, NormalizedCrossEntropyLossConfig, RobustLogLossConfig,
 };
 use crate::{
-    ClassificationLoss, LossError, SphericalSoftmaxLossConfig, SquaredSphericalLossConfig, TaylorSoftmaxLossConfig,
-    ZLossConfig,
+    ClassificationLoss, CrossEntropyLossConfig, LossError, SphericalSoftmaxLossConfig, SquaredSphericalLossConfig,
+    TaylorSoftmaxLossConfig, ZLossConfig,
 };
 
 fn boxed<L: ClassificationLoss + 'static>(loss: Result<L, LossError>) -> Box<dyn ClassificationLoss> {
@@ -22,6 +22,8 @@ fn boxed<L: ClassificationLoss + 'static>(loss: Result<L, LossError>) -> Box<dyn
 
 /// One loss of each way of computing.
 fn all() -> Vec<Box<dyn ClassificationLoss>> {
+    // Those with weights are tried on as many classes.
+    let weights: Vec<f64> = (0..31).map(|class| 0.1 * f64::from(class)).collect();
     let adaptive = |mode| boxed(AldrKlConfig::new().with_mode(mode).init());
     vec![
         boxed(LdrKlConfig::new().init()),
@@ -35,6 +37,10 @@ fn all() -> Vec<Box<dyn ClassificationLoss>> {
         boxed(SmoothHingeLossConfig::new().init()),
         boxed(LogisticMarginLossConfig::new().init()),
         boxed(RobustLogLossConfig::new().init()),
+        boxed(CrossEntropyLossConfig::new().init()),
+        boxed(CrossEntropyLossConfig::new().with_label_smoothing(0.3).init()),
+        boxed(CrossEntropyLossConfig::new().with_class_weights(Some(weights.clone())).init()),
+        boxed(CrossEntropyLossConfig::new().with_label_smoothing(0.3).with_class_weights(Some(weights)).init()),
         boxed(CrammerSingerLossConfig::new().init()),
         boxed(NormalizedCrossEntropyLossConfig::new().init()),
         boxed(BrierLossConfig::new().init()),

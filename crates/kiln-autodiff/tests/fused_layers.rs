@@ -4,12 +4,13 @@ use burn::module::{Module, Param, RunningState};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, PaddingConfig2d};
 use burn::tensor::ops::{AvgPoolOptions, MaxPoolOptions};
-use burn::tensor::{DType, Device, Distribution, Tensor, activation, module};
+use burn::tensor::{DType, Device, Tensor, activation, module};
 use kiln_autodiff::{Function, Numbers, Values};
+use kiln_check::random::normal;
 use kiln_check::{assert_close, values};
 
 fn random<const D: usize>(dims: [usize; D]) -> Tensor<D> {
-    Tensor::random(dims, Distribution::Normal(0.0, 1.0), (&Device::flex(), DType::F64)).autodiff()
+    normal(dims, DType::F64).autodiff()
 }
 
 fn layers(has_bias: bool) -> (Conv2d, BatchNorm) {

@@ -40,6 +40,22 @@ pub fn assert_near(actual: f64, expected: f64, tolerance: f64) {
     assert_close(&[actual], &[expected], tolerance);
 }
 
+/// The largest difference between the values of two tensors of one shape and type, relative to the largest expected one.
+///
+/// Where a number is not one, neither is the distance.
+///
+/// # Panics
+/// Where shapes or types differ.
+#[track_caller]
+pub fn distance<const D: usize>(actual: &Tensor<D>, expected: &Tensor<D>) -> f64 {
+    assert_eq!((actual.dims(), actual.dtype()), (expected.dims(), expected.dtype()));
+    let (actual, expected) = (values(actual), values(expected));
+    let largest = expected.iter().fold(f64::MIN_POSITIVE, |largest, value| largest.max(value.abs()));
+    let differences = actual.iter().zip(&expected).map(|(actual, expected)| (actual - expected).abs());
+    // Not `f64::max`, which leaves undefined numbers out.
+    differences.fold(0.0, |most, difference| if difference <= most { most } else { difference }) / largest
+}
+
 /// The values of a tensor as `f64`, row by row, without its autodiff graph.
 pub fn values<const D: usize>(tensor: &Tensor<D>) -> Vec<f64> {
     tensor.clone().inner().to_data().iter::<f64>().collect()

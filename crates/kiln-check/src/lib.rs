@@ -7,6 +7,7 @@ pub mod closeness;
 pub mod gradient;
 pub mod loss_suite;
 pub mod optimizer_suite;
+pub mod random;
 
-pub use closeness::{assert_close, assert_near, values};
+pub use closeness::{assert_close, assert_near, distance, values};
 pub use gradient::{central_differences, check_gradient, gradient, gradient_and};

@@ -1,24 +1,11 @@
 //! The convolution kernels against Burn's own operations.
 
 use burn::tensor::ops::ConvOptions;
-use burn::tensor::{DType, Device, Distribution, Tensor, TensorData, module};
-use kiln_check::{assert_close, central_differences, values};
+use burn::tensor::{DType, Device, Tensor, TensorData, module};
+use kiln_check::random::normal as random;
+use kiln_check::{assert_close, central_differences, distance, values};
 use kiln_kernels::conv2d;
 use proptest::prelude::*;
-
-fn random<const D: usize>(dims: [usize; D], dtype: DType) -> Tensor<D> {
-    Tensor::random(dims, Distribution::Normal(0.0, 1.0), (&Device::flex(), dtype))
-}
-
-/// The largest difference, relative to the largest value.
-fn distance<const D: usize>(actual: &Tensor<D>, expected: &Tensor<D>) -> f64 {
-    assert_eq!((actual.dims(), actual.dtype()), (expected.dims(), expected.dtype()));
-    let (actual, expected) = (values(actual), values(expected));
-    let largest = expected.iter().fold(f64::MIN_POSITIVE, |largest, value| largest.max(value.abs()));
-    let differences = actual.iter().zip(&expected).map(|(actual, expected)| (actual - expected).abs());
-    // Not `f64::max`, which leaves undefined numbers out.
-    differences.fold(0.0, |most, difference| if difference <= most { most } else { difference }) / largest
-}
 
 fn tolerance(dtype: DType) -> f64 {
     if dtype == DType::F64 { 1e-12 } else { 1e-5 }

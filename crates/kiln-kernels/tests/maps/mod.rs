@@ -1,11 +1,8 @@
 //! Random maps, and how far two of them are apart.
 
-use burn::tensor::{DType, Device, Distribution, Tensor};
+use burn::tensor::{DType, Tensor};
+pub use kiln_check::random::normal as random;
 use kiln_check::values;
-
-pub fn random<const D: usize>(dims: [usize; D], dtype: DType) -> Tensor<D> {
-    Tensor::random(dims, Distribution::Normal(0.0, 1.0), (&Device::flex(), dtype))
-}
 
 /// Fails where the largest difference, relative to the largest value, is more than rounding.
 pub fn assert_equal<const D: usize>(actual: &Tensor<D>, expected: &Tensor<D>, what: &str) {

@@ -1,28 +1,11 @@
 //! Random tensors of single precision, and how far results are from those of double precision.
 
-use std::cell::Cell;
-
-use burn::tensor::{DType, Device, Tensor, TensorData};
+use burn::tensor::{DType, Tensor};
+use kiln_check::random::normal;
 use kiln_check::values;
 
-thread_local! {
-    /// Every test has a thread of its own, and so the same numbers in every run.
-    static STATE: Cell<u64> = const { Cell::new(0) };
-}
-
-/// Numbers of mean 0 and variance 1, nearly normal.
 pub fn random<const D: usize>(dims: [usize; D]) -> Tensor<D> {
-    let numbers: Vec<f32> = (0..dims.iter().product()).map(|_| (0..12).map(|_| uniform()).sum::<f32>() - 6.0).collect();
-    Tensor::from_data(TensorData::new(numbers, dims), &Device::flex())
-}
-
-/// A number from 0 to 1, from the bits of splitmix64.
-fn uniform() -> f32 {
-    let state = STATE.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
-    STATE.set(state);
-    let bits = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    ((bits ^ (bits >> 31)) >> 40) as f32 / (1_u64 << 24) as f32
+    normal(dims, DType::F32)
 }
 
 /// The same numbers in double precision, in a graph.

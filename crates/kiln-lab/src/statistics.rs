@@ -138,6 +138,36 @@ pub fn log_log_slope(points: &[(f64, f64)]) -> f64 {
     if variance > 0.0 { covariance / variance } else { f64::NAN }
 }
 
+/// Rank of each number from 1, smaller ones first; those that tie share the mean of their ranks.
+///
+/// ```
+/// assert_eq!(kiln_lab::statistics::ranks(&[0.3, -1.0, 0.3, 2.0]), [2.5, 1.0, 2.5, 4.0]);
+/// ```
+pub fn ranks(numbers: &[f64]) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..numbers.len()).collect();
+    order.sort_by(|&a, &b| numbers[a].total_cmp(&numbers[b]));
+    let (mut ranks, mut done) = (vec![0.0; numbers.len()], 0);
+    for group in order.chunk_by(|&a, &b| numbers[a] == numbers[b]) {
+        for &at in group {
+            ranks[at] = done as f64 + 0.5 * (group.len() as f64 + 1.0);
+        }
+        done += group.len();
+    }
+    ranks
+}
+
+/// Spearman's rank correlation, in `[-1, 1]`: the correlation of the ranks. NaN where all numbers of one side are equal.
+///
+/// # Panics
+/// When the two slices differ in length.
+pub fn rank_correlation(a: &[f64], b: &[f64]) -> f64 {
+    assert_eq!(a.len(), b.len(), "a correlation needs as many values on both sides: {} and {}", a.len(), b.len());
+    let middle = (a.len() as f64 + 1.0) / 2.0;
+    let [a, b] = [a, b].map(|numbers| ranks(numbers).into_iter().map(|rank| rank - middle).collect::<Vec<f64>>());
+    let product = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    product(&a, &b) / (product(&a, &a) * product(&b, &b)).sqrt()
+}
+
 /// Two-sided 95 % point of Student's t with `degrees` degrees of freedom: exact to 3 decimals up to 30, and within
 /// 0.001 beyond by the Cornish-Fisher expansion of the normal point.
 pub fn student_t_95(degrees: usize) -> f64 {
@@ -242,6 +272,16 @@ mod tests {
         let points: Vec<_> = [1.0, 10.0, 100.0].iter().map(|x: &f64| (*x, 3.0 * x.powf(0.5))).collect();
         assert!((log_log_slope(&points) - 0.5).abs() < 1e-12);
         assert!(log_log_slope(&[(1.0, 2.0)]).is_nan());
+    }
+
+    #[test]
+    fn rank_correlation_is_one_of_any_growing_function() {
+        assert!((rank_correlation(&[1.0, 2.0, 5.0], &[0.1, 0.2, 90.0]) - 1.0).abs() < 1e-15);
+        assert!((rank_correlation(&[1.0, 2.0, 5.0], &[3.0, 2.0, -1.0]) + 1.0).abs() < 1e-15);
+        // Ranks 1 2 3 4 against 2.5 1 2.5 4: 3 / sqrt(5 * 4.5).
+        let tied = rank_correlation(&[1.0, 2.0, 3.0, 4.0], &[0.3, -1.0, 0.3, 2.0]);
+        assert!((tied - 3.0 / 22.5_f64.sqrt()).abs() < 1e-12, "{tied}");
+        assert!(rank_correlation(&[1.0, 1.0], &[1.0, 2.0]).is_nan());
     }
 
     #[test]

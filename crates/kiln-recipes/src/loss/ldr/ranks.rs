@@ -14,20 +14,6 @@ pub(super) fn mean_ranks(methods: usize, rows: impl Iterator<Item = Vec<f64>>) -
     sums.into_iter().map(|sum| sum / count).collect()
 }
 
-/// Rank of each number from 1, smaller ones first; those that tie share their ranks.
-pub(super) fn ranks(numbers: &[f64]) -> Vec<f64> {
-    let mut order: Vec<usize> = (0..numbers.len()).collect();
-    order.sort_by(|&a, &b| numbers[a].total_cmp(&numbers[b]));
-    let (mut ranks, mut done) = (vec![0.0; numbers.len()], 0);
-    for group in order.chunk_by(|&a, &b| numbers[a] == numbers[b]) {
-        for &at in group {
-            ranks[at] = done as f64 + 0.5 * (group.len() as f64 + 1.0);
-        }
-        done += group.len();
-    }
-    ranks
-}
-
 /// Fraction of marked entries among the `first` with the largest numbers; between equal numbers the earlier one goes first.
 pub(super) fn precision(numbers: &[f64], marked: &[bool], first: usize) -> f64 {
     let mut order: Vec<usize> = (0..numbers.len()).collect();
@@ -77,11 +63,6 @@ mod tests {
     fn the_largest_figure_has_rank_one_and_ties_share() {
         let rows = [vec![0.9, 0.5, 0.7], vec![0.4, 0.4, 0.1]];
         assert_eq!(mean_ranks(3, rows.into_iter()), [1.25, 2.25, 2.5]);
-    }
-
-    #[test]
-    fn equal_numbers_share_their_ranks() {
-        assert_eq!(ranks(&[0.3, -1.0, 0.3, 2.0]), [2.5, 1.0, 2.5, 4.0]);
     }
 
     #[test]

@@ -1,14 +1,14 @@
 //! The temperatures that ALDR-KL leaves on the training rows, and whether wrong labels can be told by them.
 
 use kiln_data::Splits;
-use kiln_lab::statistics::Summary;
+use kiln_lab::statistics::{Summary, ranks};
 use kiln_lab::train::predict_logits;
 use kiln_lab::{Finding, JobContext, LabError, Measured, Outcome, Plot, Run, Series, Table};
 use kiln_loss::ldr::AldrKlConfig;
 use serde::{Deserialize, Serialize};
 
 use super::noise::corrupted;
-use super::ranks::{Separation, precision, ranks};
+use super::ranks::{Separation, precision};
 use super::training::train;
 use super::{Settings, TEMPERATURES};
 use crate::loss::small_sets::Sets;

@@ -24,10 +24,11 @@ impl Settings {
                 return Err(LabError::setting(&key, format!("{:?}", contender.weights), "increasing numbers"));
             }
         }
-        check_rates("vae.rate", &[self.vae.rate])?;
+        check_rates("vae.rates", &self.vae.rates)?;
         check_rates("vae.nats", &[self.vae.nats])?;
         check_rates("codes.probe_rates", &self.codes.probe_rates)?;
         self.check_counts()?;
+        self.check_photographs()?;
         self.autoencoders.models.iter().chain([&self.codes.model, &self.vae.model]).try_for_each(|model| {
             AUTOENCODERS.build(model)?;
             Ok::<_, LabError>(())
@@ -44,7 +45,8 @@ impl Settings {
     }
 
     fn check_counts(&self) -> Result<(), LabError> {
-        const LEAST_PHOTOGRAPHS: usize = 3;
+        /// One to be tested on and one to learn from.
+        const LEAST_PHOTOGRAPHS: usize = 2;
         let counts = [
             ("side", self.side, 16),
             ("photographs", self.photographs.len(), LEAST_PHOTOGRAPHS),
@@ -58,6 +60,7 @@ impl Settings {
             ("vae.epochs", self.vae.epochs, 1),
             ("super_resolution.factors", self.super_resolution.factors.len(), 1),
             ("super_resolution.patch", self.super_resolution.patch, 12),
+            ("super_resolution.batch_size", self.super_resolution.batch_size, 1),
             ("super_resolution.epochs", self.super_resolution.epochs, 1),
             ("codes.datasets", self.codes.datasets.len(), 1),
             ("codes.train_rows", self.codes.train_rows, 1),
@@ -69,6 +72,21 @@ impl Settings {
             Some((key, count, least)) => Err(LabError::setting(key, count, format!("at least {least}"))),
             None => Ok(()),
         }
+    }
+}
+
+impl Settings {
+    /// A photograph that came twice would be learnt from and tested on by the same seed.
+    fn check_photographs(&self) -> Result<(), LabError> {
+        let twice = |(at, name): (usize, &String)| self.photographs[..at].contains(name).then(|| name.clone());
+        if let Some(name) = self.photographs.iter().enumerate().find_map(twice) {
+            return Err(LabError::setting("photographs", format!("{name} twice"), "each photograph once"));
+        }
+        if self.photographs.contains(&self.validation_photograph) {
+            let expected = "a photograph that is none of `photographs`, on which seeds are tested";
+            return Err(LabError::setting("validation_photograph", &self.validation_photograph, expected));
+        }
+        Ok(())
     }
 }
 

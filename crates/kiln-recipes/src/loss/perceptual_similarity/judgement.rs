@@ -40,7 +40,7 @@ pub(super) fn better(
     .measured(format!("better on {wins} of {seeds} seeds; {}", figures(measure, results)))
     .bound(format!("better on at least {needed} of {seeds} seeds"))
     .held_if(wins >= needed)
-    .note(diverged(results))
+    .note(joined([diverged(results), exceptions(measure, results)]))
 }
 
 /// What MS-SSIM costs in decibels against the squared error, which is reported and not judged.
@@ -53,10 +53,10 @@ pub(super) fn price(comparison: &str, description: &str, results: &Results) -> F
         format!("{description}: decibels of PSNR that MS-SSIM loses against mse"),
     )
     .measured(Summary::of(&differences))
-    .note(figures(Measure::PSNR, results))
+    .note(joined([figures(Measure::PSNR, results), diverged(results), exceptions(Measure::PSNR, results)]))
 }
 
-/// The five findings of a comparison of autoencoders, in order.
+/// The four findings of a comparison of autoencoders, in order.
 pub(super) fn of_autoencoder(comparison: &str, description: &str, results: &Results) -> Vec<Finding> {
     let better = |measure| better(comparison, description, measure, &[MSE, MAE], results);
     vec![
@@ -84,7 +84,8 @@ pub(super) fn table(title: impl Into<String>, results: &Results) -> Table {
     table
 }
 
-fn figures(measure: Measure, results: &Results) -> String {
+/// `mse 0.31 +/- 0.02, mae ..`: a figure of every contender.
+pub(super) fn figures(measure: Measure, results: &Results) -> String {
     let figure = |(name, qualities): &(String, Vec<Option<Quality>>)| format!("{name} {}", summary(measure, qualities));
     results.entries.iter().map(figure).collect::<Vec<_>>().join(", ")
 }
@@ -100,13 +101,30 @@ fn diverged(results: &Results) -> String {
     results.entries.iter().filter_map(of_one).collect::<Vec<_>>().join("; ")
 }
 
+/// `mse 3, mae 3 images ..`: how many images a mean does not count as they are, over all seeds, where any.
+fn exceptions(measure: Measure, results: &Results) -> String {
+    let Some((count, words)) = measure.exceptions else { return String::new() };
+    let of_one = |(name, qualities): &(String, Vec<Option<Quality>>)| {
+        let images: usize = qualities.iter().flatten().map(count).sum();
+        (images > 0).then(|| format!("{name} {images}"))
+    };
+    let counts: Vec<String> = results.entries.iter().filter_map(of_one).collect();
+    if counts.is_empty() { String::new() } else { format!("{words}: {}", counts.join(", ")) }
+}
+
+/// The parts that are not empty.
+fn joined<const N: usize>(parts: [String; N]) -> String {
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use kiln_lab::Outcome;
 
     fn quality(gmsd: f64) -> Option<Quality> {
-        Some(Quality { psnr: 20.0 - gmsd, ssim: 0.5, ms_ssim: 0.5, gmsd, detail: 1.0, edge_f1: 0.5 })
+        let (exact, flat) = (0, 0);
+        Some(Quality { psnr: 20.0 - gmsd, ssim: 0.5, ms_ssim: 0.5, gmsd, detail: 1.0, edge_f1: 0.5, exact, flat })
     }
 
     fn results(own: [Option<Quality>; 5], mse: [Option<Quality>; 5]) -> Results {
@@ -135,6 +153,17 @@ mod tests {
         let rival = [quality(0.3), None, quality(0.3), quality(0.3), None];
         let found = better("net", "a net", Measure::GMSD, &[MSE, MAE], &results([quality(0.1); 5], rival));
         assert_eq!(found.outcome, Outcome::Held);
+    }
+
+    #[test]
+    fn images_that_a_mean_counts_otherwise_are_told() {
+        let flat = quality(0.1).map(|quality| Quality { flat: 3, exact: 1, ..quality });
+        let results = results([flat; 5], [quality(0.3); 5]);
+        let note = |measure| better("net", "a net", measure, &[MSE, MAE], &results).note;
+        assert_eq!(note(Measure::DETAIL), "images that should have no fine detail are left out: ms-ssim 15");
+        assert_eq!(note(Measure::GMSD), "");
+        let price = price("net", "a net", &results).note;
+        assert!(price.ends_with("images above 100 dB count as 100 dB: ms-ssim 5"), "{price}");
     }
 
     #[test]

@@ -5,13 +5,17 @@ mod autoencoders;
 mod check;
 mod codes;
 mod contenders;
+mod each_image;
 mod judgement;
+mod nats;
 mod photos;
 mod pictures;
 mod quality;
 mod settings;
 mod super_resolution;
+mod tested;
 mod training;
+mod tuning;
 mod vae;
 
 use kiln_lab::{LabError, MethodCard, Recipe, Run, Scale, Verdict};

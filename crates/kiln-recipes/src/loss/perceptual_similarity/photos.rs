@@ -5,37 +5,51 @@ use kiln_lab::{LabError, Run};
 
 use super::Settings;
 
-/// The photographs of a seed, grey.
+/// All photographs, grey, cut to their middles.
+pub(super) struct Photographs {
+    /// Those that seeds learn from and are tested on.
+    pool: Vec<ImagePlanes>,
+    /// The one that all seeds choose on.
+    validation: ImagePlanes,
+}
+
+/// The photographs of a seed.
 pub(super) struct Fold {
     pub(super) train: Vec<ImagePlanes>,
     pub(super) validation: ImagePlanes,
     pub(super) test: ImagePlanes,
 }
 
-/// All photographs, grey, cut to their middles.
-pub(super) fn read(settings: &Settings, run: &Run) -> Result<Vec<ImagePlanes>, LabError> {
-    let mut photographs = Vec::with_capacity(settings.photographs.len());
-    for name in &settings.photographs {
-        let pictures = read_images(name, run.data())?;
-        let [picture] = pictures.as_slice() else {
-            let found = format!("{name}, which has {} pictures", pictures.len());
-            return Err(LabError::setting("photographs", found, "files of one picture each"));
+impl Photographs {
+    pub(super) fn read(settings: &Settings, run: &Run) -> Result<Self, LabError> {
+        let read = |key: &str, name: &String| {
+            let pictures = read_images(name, run.data())?;
+            let [picture] = pictures.as_slice() else {
+                let found = format!("{name}, which has {} pictures", pictures.len());
+                return Err(LabError::setting(key, found, "files of one picture each"));
+            };
+            Ok(middle(&picture.in_channels(1), settings.side))
         };
-        photographs.push(middle(&picture.in_channels(1), settings.side));
+        Ok(Self {
+            pool: settings.photographs.iter().map(|name| read("photographs", name)).collect::<Result<_, _>>()?,
+            validation: read("validation_photograph", &settings.validation_photograph)?,
+        })
     }
-    Ok(photographs)
-}
 
-/// Every seed is tested on another photograph, so that the spread over the seeds is also one over photographs.
-pub(super) fn fold(photographs: &[ImagePlanes], seed: u64) -> Fold {
-    let count = photographs.len();
-    let test = (seed as usize).wrapping_sub(1) % count;
-    let validation = (test + 1) % count;
-    let is_for_training = |place: &usize| *place != test && *place != validation;
-    Fold {
-        train: (0..count).filter(is_for_training).map(|place| photographs[place].clone()).collect(),
-        validation: photographs[validation].clone(),
-        test: photographs[test].clone(),
+    /// Each of them changed in the same way.
+    pub(super) fn map(&self, change: impl Fn(&ImagePlanes) -> ImagePlanes) -> Self {
+        Self { pool: self.pool.iter().map(&change).collect(), validation: change(&self.validation) }
+    }
+
+    /// Every seed is tested on another photograph, so that the spread over the seeds is also one over photographs.
+    pub(super) fn fold(&self, seed: u64) -> Fold {
+        let count = self.pool.len();
+        let test = (seed as usize).wrapping_sub(1) % count;
+        Fold {
+            train: (0..count).filter(|&place| place != test).map(|place| self.pool[place].clone()).collect(),
+            validation: self.validation.clone(),
+            test: self.pool[test].clone(),
+        }
     }
 }
 
@@ -50,19 +64,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_photograph_is_in_two_splits_and_each_is_tested_once() {
-        let photograph = |place: usize| ImagePlanes { name: place.to_string(), shape: [1, 1, 1], values: vec![0.0] };
-        let photographs: Vec<ImagePlanes> = (0..6).map(photograph).collect();
-        let mut tested = Vec::new();
-        for seed in 1..=6 {
-            let Fold { train, validation, test } = fold(&photographs, seed);
-            assert_eq!(train.len(), 4);
-            assert!(train.iter().all(|photograph| photograph.name != validation.name && photograph.name != test.name));
-            assert_ne!(validation.name, test.name);
-            tested.push(test.name);
+    fn what_any_seed_chooses_on_no_seed_learns_from_or_is_tested_on() {
+        let photograph = |name: &str| ImagePlanes { name: name.into(), shape: [1, 1, 1], values: vec![0.0] };
+        let pool = ["0", "1", "2", "3", "4"].map(photograph).to_vec();
+        let photographs = Photographs { pool, validation: photograph("chosen on") };
+        let folds: Vec<Fold> = (1..=5).map(|seed| photographs.fold(seed)).collect();
+        for fold in &folds {
+            assert_eq!((fold.train.len(), fold.validation.name.as_str()), (4, "chosen on"));
+            let is_elsewhere = |photograph: &ImagePlanes| ["chosen on", &fold.test.name].contains(&&*photograph.name);
+            assert!(!fold.train.iter().any(is_elsewhere));
         }
-        tested.sort();
-        assert_eq!(tested, ["0", "1", "2", "3", "4", "5"]);
+        let tested: Vec<&str> = folds.iter().map(|fold| fold.test.name.as_str()).collect();
+        assert_eq!(tested, ["0", "1", "2", "3", "4"]);
     }
 
     #[test]

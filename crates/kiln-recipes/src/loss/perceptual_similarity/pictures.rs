@@ -24,49 +24,63 @@ impl Shown {
     /// # Shapes
     /// - `outputs`, `targets`: `[batch_size, 1, height, width]`
     pub(super) fn spread(outputs: &Tensor<4>, targets: &Tensor<4>, count: usize) -> Self {
-        let [images, _, height, width] = targets.dims();
+        let images = targets.dims()[0];
         let count = count.min(images);
+        Self::at(outputs, targets, (0..count).map(|at| at * images / count))
+    }
+
+    /// The images in these places of the batch.
+    ///
+    /// # Shapes
+    /// - `outputs`, `targets`: `[batch_size, 1, height, width]`
+    pub(super) fn at(outputs: &Tensor<4>, targets: &Tensor<4>, places: impl Iterator<Item = usize> + Clone) -> Self {
+        let [_, _, height, width] = targets.dims();
         let values = |of: &Tensor<4>| {
-            let image = |at: usize| of.clone().narrow(0, at * images / count, 1).into_data().iter::<f32>().collect();
-            (0..count).map(image).collect()
+            let image = |at: usize| of.clone().narrow(0, at, 1).into_data().iter::<f32>().collect();
+            places.clone().map(image).collect()
         };
         Self { height, width, outputs: values(outputs), targets: values(targets) }
     }
 
-    fn picture(&self, values: &[f32], caption: &str) -> Picture {
-        Picture::from_values(values, [1, self.height, self.width], 0.0, 1.0).caption(caption)
+    /// Pictures side by side with a caption under the first: they are small and have no room for more.
+    fn row(&self, name: &str, images: &[Vec<f32>]) -> Vec<Picture> {
+        let picture = |(at, values): (usize, &Vec<f32>)| {
+            let caption = if at == 0 { name } else { "" };
+            Picture::from_values(values, [1, self.height, self.width], 0.0, 1.0).caption(caption)
+        };
+        images.iter().enumerate().map(picture).collect()
     }
 }
 
 /// A row of originals, one for each network, and one for the errors of each.
 pub(super) fn rows(title: &str, shown: &ByName<Shown>) -> Plot {
-    let columns = shown.entries.iter().map(|(_, shown)| shown.targets.len()).max().unwrap_or(1);
     let mut pictures = Vec::new();
-    // A caption under the first picture of each row; the picture is small and has no room for more.
-    let row = |pictures: &mut Vec<Picture>, name: &str, shown: &Shown, images: &[Vec<f32>]| {
-        let caption = |at: usize| if at == 0 { name } else { "" };
-        pictures.extend(images.iter().enumerate().map(|(at, values)| shown.picture(values, caption(at))));
-    };
     if let Some((_, first)) = shown.entries.first() {
-        row(&mut pictures, "original", first, &first.targets);
+        pictures.extend(first.row("original", &first.targets));
     }
     for (name, shown) in &shown.entries {
-        row(&mut pictures, name, shown, &shown.outputs);
+        pictures.extend(shown.row(name, &shown.outputs));
     }
     for (name, shown) in &shown.entries {
         let error = |(output, target): (&Vec<f32>, &Vec<f32>)| {
             output.iter().zip(target).map(|(output, target)| AMPLIFICATION * (output - target).abs()).collect()
         };
         let errors: Vec<Vec<f32>> = shown.outputs.iter().zip(&shown.targets).map(error).collect();
-        row(&mut pictures, &format!("{name} err"), shown, &errors);
+        pictures.extend(shown.row(&format!("{name} err"), &errors));
     }
-    Plot::pictures(format!("{title}; errors three times as bright"), columns, pictures)
+    Plot::pictures(format!("{title}; errors three times as bright"), columns(shown), pictures)
 }
 
-/// The learning rates that were chosen, in a sentence.
-pub(super) fn rates(comparison: &str, rates: &[(String, f64)]) -> String {
-    let rates: Vec<String> = rates.iter().map(|(name, rate)| format!("{name} {rate}")).collect();
-    format!("Learning rates of {comparison}, chosen on validation images by each loss itself: {}.", rates.join(", "))
+/// Two rows for each network: originals, and under them what the network makes of these.
+pub(super) fn pairs(title: &str, shown: &ByName<Shown>) -> Plot {
+    let both =
+        |(name, shown): &(String, Shown)| [shown.row("original", &shown.targets), shown.row(name, &shown.outputs)];
+    let pictures = shown.entries.iter().flat_map(both).flatten().collect();
+    Plot::pictures(title, columns(shown), pictures)
+}
+
+fn columns(shown: &ByName<Shown>) -> usize {
+    shown.entries.iter().map(|(_, shown)| shown.targets.len()).max().unwrap_or(1)
 }
 
 #[cfg(test)]
@@ -88,5 +102,16 @@ mod tests {
             .collect();
         assert_eq!(captions, ["original", "mse", "mae", "mse err", "mae err"]);
         assert_eq!(plot.pictures[12].pixel(0, 0), [153; 3]);
+    }
+
+    #[test]
+    fn pairs_stand_under_each_other_in_the_order_of_their_places() {
+        let levels: Vec<f32> = vec![0.0, 0.2, 0.4, 0.6];
+        let images = Tensor::<1>::from_floats(levels.as_slice(), &Device::flex()).reshape([4, 1, 1, 1]);
+        let shown = Shown::at(&(images.clone() + 0.2), &images, [2, 0].into_iter());
+        let plot = pairs("a", &ByName { entries: vec![("mse".into(), shown)] });
+        let levels: Vec<u8> = plot.pictures.iter().map(|picture| picture.pixel(0, 0)[0]).collect();
+        assert_eq!((levels, plot.columns), (vec![102, 0, 153, 51], 2));
+        assert_eq!((plot.pictures[0].caption.as_str(), plot.pictures[2].caption.as_str()), ("original", "mse"));
     }
 }

@@ -7,17 +7,23 @@ use serde::{Deserialize, Serialize};
 /// Settings of [`super::PerceptualSimilarityRecipe`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Settings {
-    /// Photographs in a data directory. Seed `s` is tested on the photograph `s`, counted around, chooses on the one after
-    /// it, and learns from all others.
+    /// Photographs in a data directory, each once. Seed `s` is tested on the photograph `s`, counted around, and learns
+    /// from all others.
     pub photographs: Vec<String>,
+    /// The photograph on which every seed chooses. It is none of `photographs`: what one seed chooses on, no other is
+    /// tested on.
+    pub validation_photograph: String,
     /// Side in pixels to which the middle of every photograph is cut; photographs with shorter sides keep these.
     pub side: usize,
     /// The losses; `mse`, `mae` and `ms-ssim` are among them, each once.
     pub losses: Vec<Contender>,
-    /// Images a step.
+    /// Images a step, of all but super-resolution.
     pub batch_size: usize,
     /// Seeds, of all, on which learning rates and weights are chosen.
     pub tuning_seeds: usize,
+    /// How often the learning rates of a loss are continued, to twice the largest or half the smallest, while the best of
+    /// them lies at that end. A single rate is taken as it is.
+    pub further_rates: usize,
     /// Autoencoders of patches of photographs.
     pub autoencoders: AutoencoderSettings,
     /// The variational autoencoder.
@@ -63,10 +69,12 @@ pub struct VaeSettings {
     pub model: Selector,
     /// Passes over the training images.
     pub epochs: usize,
-    /// Learning rate of Adam.
-    pub rate: f64,
+    /// Learning rates of Adam to choose from, for each loss at the middle one of its weights.
+    pub rates: Vec<f64>,
     /// Divergence of the code, in nats an image, at which the losses are compared.
     pub nats: f64,
+    /// Trainings of each loss at a weight between those that were tried, each nearer to `nats`.
+    pub refinements: usize,
     /// The losses, each with the weights among which the one for `nats` lies.
     pub losses: Vec<VaeContender>,
 }
@@ -91,6 +99,8 @@ pub struct SuperResolutionSettings {
     pub model: Selector,
     /// Side of a training patch.
     pub patch: usize,
+    /// Patches a step. Every pixel of a patch is an example of what the network learns, so that few patches are enough.
+    pub batch_size: usize,
     /// Passes over as many random patches as fit beside each other into the photographs.
     pub epochs: usize,
 }
@@ -108,9 +118,9 @@ pub struct CodeSettings {
     pub model: Selector,
     /// Passes over the training images.
     pub epochs: usize,
-    /// Passes of the classifier over the codes.
+    /// Passes of a classifier over the codes, and of another over the images.
     pub probe_epochs: usize,
-    /// Learning rates of the classifier, to choose from on the validation images.
+    /// Learning rates of the classifiers, to choose from on the validation images.
     pub probe_rates: Vec<f64>,
 }
 
@@ -125,8 +135,8 @@ impl Settings {
     }
 
     fn full() -> Self {
-        let photographs = ["camera.png", "coffee.png", "astronaut.png", "chelsea.png", "rocket.jpg", "retina512.jpg"];
-        let rates = vec![5e-4, 1e-3, 2e-3];
+        let photographs = ["camera.png", "astronaut.png", "chelsea.png", "rocket.jpg", "retina512.jpg"];
+        let rates = vec![1e-3, 2e-3, 4e-3];
         let contender =
             |name: &str, loss: &str| Contender { name: name.into(), loss: selector(loss), rates: rates.clone() };
         let weighted = |name: &str, loss: &str, weights: &[f64]| VaeContender {
@@ -136,6 +146,7 @@ impl Settings {
         };
         Self {
             photographs: photographs.map(|name| format!("photos/{name}")).to_vec(),
+            validation_photograph: "photos/coffee.png".into(),
             side: 512,
             losses: vec![
                 contender("mse", "mse"),
@@ -145,6 +156,7 @@ impl Settings {
             ],
             batch_size: 32,
             tuning_seeds: 1,
+            further_rates: 3,
             autoencoders: AutoencoderSettings {
                 models: ["autoencoder", "conv-autoencoder"].map(selector).to_vec(),
                 patch: 32,
@@ -156,8 +168,9 @@ impl Settings {
                 max_judged: 1000,
                 model: selector("vae:hidden=256,code=32"),
                 epochs: 30,
-                rate: 1e-3,
+                rates,
                 nats: 15.0,
+                refinements: 2,
                 losses: vec![
                     weighted("mse", "mse", &[500.0, 2000.0, 8000.0]),
                     weighted("mae", "mae", &[150.0, 600.0, 2400.0]),
@@ -169,7 +182,8 @@ impl Settings {
                 factors: vec![2, 3],
                 model: selector("srcnn"),
                 patch: 48,
-                epochs: 30,
+                batch_size: 8,
+                epochs: 20,
             },
             codes: CodeSettings {
                 datasets: vec!["fashion-mnist".into(), "mnist".into()],
@@ -193,7 +207,14 @@ impl Settings {
                 epochs: 40,
                 ..full.autoencoders
             },
-            vae: VaeSettings { train_rows: 1000, max_judged: 300, epochs: 8, ..full.vae },
+            vae: VaeSettings {
+                train_rows: 1000,
+                max_judged: 300,
+                epochs: 8,
+                rates: vec![1e-3],
+                refinements: 1,
+                ..full.vae
+            },
             super_resolution: SuperResolutionSettings { factors: vec![2], epochs: 5, ..full.super_resolution },
             codes: CodeSettings {
                 datasets: vec!["fashion-mnist".into()],

@@ -1,33 +1,44 @@
 //! Variational autoencoders whose codes carry the same number of nats.
 
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, TensorData};
 use kiln_data::{ImageOptions, ImagePlanes, open_images};
 use kiln_lab::statistics::Summary;
 use kiln_lab::train::{AUTOENCODERS as MODELS, ElVaeObjective, Examples, ImageRows, ImageTask, scalar};
-use kiln_lab::{Finding, JobContext, LabError, Plot, Run, Series};
+use kiln_lab::{Finding, JobContext, LabError, Run};
 use kiln_loss::perceptual::{ElVaeLossConfig, kl_divergence};
-use kiln_nn::Network;
+use kiln_nn::VariationalAutoencoder;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rand_distr::StandardNormal;
 use serde::{Deserialize, Serialize};
 
-use super::autoencoders::{Tested, taken_apart};
 use super::contenders::{ByName, loss_of};
+use super::judgement::Results;
+use super::nats::{self, Matching};
+use super::quality::{Measure, Quality, judge};
 use super::settings::{Settings, VaeContender};
-use super::training::{Course, outputs, train};
+use super::tested::{Tested, taken_apart};
+use super::training::{Course, train};
+use super::tuning::{self, Choice, choose, tuning_seeds};
 use super::{VAE, judgement, pictures};
+use crate::loss::seeds::Merit;
 
-/// Largest ratio between the rates of two losses at which their images can be compared.
-const MATCHED: f64 = 1.15;
+/// Seed of the samples of codes from which images are judged, the same for all losses and trainings.
+const SAMPLES: u64 = 0;
+/// Variance over images of the mean of a number of the code above which the number is in use (Burda et al., 2016).
+const IN_USE: f64 = 0.01;
 
-/// Images to learn from, to choose weights on and to test on.
+/// Images to learn from, to choose rates and weights on and to test on.
 struct Images {
     train: ImageRows,
     validation: ImageRows,
     test: ImageRows,
 }
 
-/// A training with a weight of the dissimilarity.
+/// A training at a learning rate and with a weight of the dissimilarity.
 struct Plan<'a> {
     contender: &'a VaeContender,
+    rate: f64,
     weight: f64,
     seed: u64,
     /// Whether some of its images are drawn: those of the first seed.
@@ -37,57 +48,61 @@ struct Plan<'a> {
 /// What it leaves.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Ended {
+    /// The training's own loss on the validation images.
+    validation_loss: f64,
     /// Divergence of the codes of the validation and the test images, in nats an image.
     validation_nats: f64,
     test_nats: f64,
+    /// Numbers of the code that are in use on the test images.
+    active_units: usize,
+    /// Test images from one sample of each code.
     tested: Tested,
+    /// Test images from the means of the codes.
+    of_means: Quality,
 }
 
 pub(super) fn finding_ids() -> Vec<String> {
-    let mut ids = vec![format!("{VAE}/matched")];
+    let mut ids = vec![nats::finding_id()];
     ids.extend(judgement::autoencoder_ids(VAE));
+    ids.extend([means_id(), active_units_id(), tuning::finding_id(VAE)]);
     ids
+}
+
+fn means_id() -> String {
+    format!("{VAE}/means")
+}
+
+fn active_units_id() -> String {
+    format!("{VAE}/active-units")
 }
 
 pub(super) fn run(settings: &Settings, run: &mut Run) -> Result<Vec<Finding>, LabError> {
     let images = Images::open(settings, run)?;
-    let sweep = sweep(settings, &images, run)?;
-    run.plot("rate-over-weight", &sweep_plot(settings, &sweep))?;
-    let weights =
-        settings.vae.losses.iter().map(|contender| {
-            (contender.name.clone(), weight_for(settings.vae.nats, contender, sweep.of(&contender.name)))
-        });
-    let weights = ByName { entries: weights.collect() };
-    let seeds = run.seeds().to_vec();
-    let mut plans = Vec::new();
-    for contender in &settings.vae.losses {
-        let weight = *weights.of(&contender.name);
-        plans.extend(seeds.iter().map(|&seed| Plan::new(contender, weight, seed, &seeds)));
-    }
-    let ended = run.grid(VAE, &plans, Plan::key, |plan, context| one(plan, settings, &images, context))?;
-    let ended = ByName {
-        entries: settings
-            .vae
-            .losses
-            .iter()
-            .map(|contender| contender.name.clone())
-            .zip(by_seeds(&ended, &seeds))
-            .collect(),
-    };
-    let tested = ended.entries.iter().map(|(name, ended)| {
-        (name.clone(), ended.iter().map(|ended| ended.as_ref().map(|ended| ended.tested.clone())).collect())
-    });
-    let (results, shown) = taken_apart(&ByName { entries: tested.collect() });
-    let description = format!("{} on {} at {} nats", settings.vae.model, settings.vae.dataset, settings.vae.nats);
-    let mut findings = vec![matched(&description, &ended, &weights)];
-    findings.extend(judgement::of_autoencoder(VAE, &description, &results));
+    let trials = Trials { settings, images: &images, run };
+    let choices = trials.choose_rates()?;
+    let matchings = trials.match_weights(&choices)?;
+    let ended = trials.at(&choices, &matchings)?;
+    let (results, shown) = taken_apart(&ended, |ended: &Ended| &ended.tested);
+    let of_means = of_each(&ended, |ended| ended.of_means);
+    let vae = &settings.vae;
+    let description = format!("{} on {} at {} nats", vae.model, vae.dataset, vae.nats);
+    let matched = nats::matched(&description, vae, &of_each(&ended, |ended| ended.test_nats), &matchings);
+    let mut compared = judgement::of_autoencoder(VAE, &description, &results);
+    compared.push(means(&description, &of_means));
+    compared.push(active_units(&description, &of_each(&ended, |ended| ended.active_units as f64)));
+    let compared = nats::comparable_if(&matched, compared);
+    run.plot("rate-over-weight", &nats::plot(vae, &matchings))?;
     run.plot("reconstructions-vae", &pictures::rows(&description, &shown))?;
-    run.table(judgement::table(description, &results));
-    Ok(findings)
+    run.table(judgement::table(&description, &results));
+    run.table(judgement::table(format!("{description}, from the means of the codes"), &of_means));
+    run.table(tuning::table(VAE, &choices));
+    Ok(std::iter::once(matched).chain(compared).chain([tuning::report(VAE, &choices)]).collect())
 }
 
-fn by_seeds(ended: &[Option<Ended>], seeds: &[u64]) -> Vec<Vec<Option<Ended>>> {
-    ended.chunks(seeds.len().max(1)).map(<[_]>::to_vec).collect()
+/// A figure of every training.
+fn of_each<T>(ended: &ByName<Vec<Option<Ended>>>, of: impl Fn(&Ended) -> T) -> ByName<Vec<Option<T>>> {
+    let figures = |ended: &Vec<Option<Ended>>| ended.iter().map(|ended| ended.as_ref().map(&of)).collect();
+    ByName { entries: ended.entries.iter().map(|(name, ended)| (name.clone(), figures(ended))).collect() }
 }
 
 impl Images {
@@ -108,132 +123,218 @@ impl Images {
     }
 }
 
-impl<'a> Plan<'a> {
-    fn new(contender: &'a VaeContender, weight: f64, seed: u64, seeds: &[u64]) -> Self {
-        Self { contender, weight, seed, is_drawn: seeds.first() == Some(&seed) }
-    }
-
+impl Plan<'_> {
     fn key(&self) -> String {
-        format!("{}-weight-{}-seed-{}", self.contender.name, self.weight, self.seed)
+        let Self { contender, rate, weight, seed, .. } = self;
+        format!("{}-rate-{rate}-weight-{weight}-seed-{seed}", contender.name)
     }
 }
 
-/// Nats on the validation images at each weight, means over the tuning seeds; nothing where one diverged.
-fn sweep(settings: &Settings, images: &Images, run: &Run) -> Result<ByName<Vec<Option<f64>>>, LabError> {
-    let tuning = &run.seeds()[..settings.tuning_seeds.min(run.seeds().len())];
-    let mut plans = Vec::new();
-    for contender in &settings.vae.losses {
-        for &weight in &contender.weights {
-            plans.extend(tuning.iter().map(|&seed| Plan::new(contender, weight, seed, run.seeds())));
+/// What all trainings share.
+struct Trials<'a> {
+    settings: &'a Settings,
+    images: &'a Images,
+    run: &'a Run,
+}
+
+/// A loss by its place, a learning rate and a weight.
+struct Trial {
+    place: usize,
+    rate: f64,
+    weight: f64,
+}
+
+impl Trials<'_> {
+    /// A learning rate for each loss at the middle one of its weights, by its own loss on the validation images.
+    fn choose_rates(&self) -> Result<Vec<Choice>, LabError> {
+        let vae = &self.settings.vae;
+        let merits = |wanted: &[(usize, f64)]| {
+            let trial = |&(place, rate): &(usize, f64)| {
+                let weights = &vae.losses[place].weights;
+                Trial { place, rate, weight: weights[weights.len() / 2] }
+            };
+            let ended = self.on_tuning_seeds(&wanted.iter().map(trial).collect::<Vec<_>>())?;
+            let score = |ended: &Option<Ended>| ended.as_ref().map(|ended| -ended.validation_loss);
+            Ok(ended.iter().map(|ended| Merit::of(&ended.iter().map(score).collect::<Vec<_>>())).collect())
+        };
+        let starts = vae.losses.iter().map(|contender| (contender.name.as_str(), vae.rates.as_slice()));
+        choose(VAE, starts, self.settings.further_rates, merits)
+    }
+
+    /// The weight of each loss at which its code carries the nats of the settings.
+    fn match_weights(&self, choices: &[Choice]) -> Result<Vec<Matching>, LabError> {
+        nats::match_weights(&self.settings.vae, |wanted| {
+            let trial = |&(place, weight): &(usize, f64)| Trial { place, rate: choices[place].chosen, weight };
+            let ended = self.on_tuning_seeds(&wanted.iter().map(trial).collect::<Vec<_>>())?;
+            let mean = |ended: &Vec<Option<Ended>>| {
+                let nats = ended.iter().map(|ended| ended.as_ref().map(|ended| ended.validation_nats));
+                nats.collect::<Option<Vec<f64>>>().map(|nats| Summary::of(&nats).mean)
+            };
+            Ok(ended.iter().map(mean).collect())
+        })
+    }
+
+    /// The trainings of all seeds.
+    fn at(&self, choices: &[Choice], matchings: &[Matching]) -> Result<ByName<Vec<Option<Ended>>>, LabError> {
+        let trial = |(place, (choice, matching)): (usize, (&Choice, &Matching))| Trial {
+            place,
+            rate: choice.chosen,
+            weight: matching.weight,
+        };
+        let trials: Vec<Trial> = choices.iter().zip(matchings).enumerate().map(trial).collect();
+        let names = self.settings.vae.losses.iter().map(|contender| contender.name.clone());
+        Ok(ByName { entries: names.zip(self.on(&trials, self.run.seeds())?).collect() })
+    }
+
+    fn on_tuning_seeds(&self, trials: &[Trial]) -> Result<Vec<Vec<Option<Ended>>>, LabError> {
+        self.on(trials, tuning_seeds(self.settings, self.run))
+    }
+
+    /// Each trial on each seed; nothing where a training diverged.
+    fn on(&self, trials: &[Trial], seeds: &[u64]) -> Result<Vec<Vec<Option<Ended>>>, LabError> {
+        let first = self.run.seeds().first();
+        let mut plans = Vec::new();
+        for &Trial { place, rate, weight } in trials {
+            let contender = &self.settings.vae.losses[place];
+            plans.extend(seeds.iter().map(|seed| Plan {
+                contender,
+                rate,
+                weight,
+                seed: *seed,
+                is_drawn: first == Some(seed),
+            }));
         }
+        let ended = self.run.grid(VAE, &plans, Plan::key, |plan, context| self.one(plan, context))?;
+        Ok(ended.chunks(seeds.len().max(1)).map(<[_]>::to_vec).collect())
     }
-    let ended = run.grid(VAE, &plans, Plan::key, |plan, context| one(plan, settings, images, context))?;
-    let mut nats = ended.chunks(tuning.len().max(1)).map(|ended| {
-        let nats: Option<Vec<f64>> =
-            ended.iter().map(|ended| ended.as_ref().map(|ended| ended.validation_nats)).collect();
-        nats.map(|nats| Summary::of(&nats).mean)
-    });
-    let entries = settings
-        .vae
-        .losses
-        .iter()
-        .map(|contender| (contender.name.clone(), nats.by_ref().take(contender.weights.len()).collect()));
-    Ok(ByName { entries: entries.collect() })
-}
 
-/// The weight at which the code is expected to carry `nats`: between two that were tried, linear in its logarithm; the
-/// nearest where `nats` lies outside.
-fn weight_for(nats: f64, contender: &VaeContender, tried: &[Option<f64>]) -> f64 {
-    let points: Vec<(f64, f64)> =
-        contender.weights.iter().zip(tried).filter_map(|(&weight, nats)| Some((weight, (*nats)?))).collect();
-    let between = points.windows(2).find(|pair| (pair[0].1 - nats) * (pair[1].1 - nats) <= 0.0);
-    if let Some(&[(low, below), (high, above)]) = between {
-        let share = if above == below { 0.0 } else { (nats - below) / (above - below) };
-        return (low.ln() + share * (high / low).ln()).exp();
+    fn one(&self, plan: &Plan<'_>, context: &JobContext) -> Result<Option<Ended>, LabError> {
+        let Self { settings, images, .. } = self;
+        let shape = images.train.shape();
+        let dissimilarity = loss_of(&plan.contender.loss, [shape[1], shape[2]])?;
+        let loss = ElVaeLossConfig::new(plan.weight).init(dissimilarity).map_err(LabError::method)?;
+        let objective = ElVaeObjective { loss, shape, seed: plan.seed };
+        let course =
+            Course { epochs: settings.vae.epochs, batch_size: settings.batch_size, rate: plan.rate, seed: plan.seed };
+        let network = MODELS.build(&settings.vae.model)?;
+        let Some(network) = train(&network, &images.train, &objective, &course, context)? else { return Ok(None) };
+        let network = network.variational().ok_or_else(|| LabError::setting("vae.model", "", "vae or conv-vae"))?;
+        let validation = Coded::new(network, &images.validation, context);
+        let test = Coded::new(network, &images.test, context);
+        let Some(tested) = Tested::new([test.sampled(network), test.images.clone()], plan.is_drawn)? else {
+            return Ok(None);
+        };
+        let Some(of_means) = judge(network.decode(test.mean.clone()), test.images.clone())? else { return Ok(None) };
+        let ended = Ended {
+            validation_loss: validation.loss(network, &objective),
+            validation_nats: validation.nats(),
+            test_nats: test.nats(),
+            active_units: test.active_units(),
+            tested,
+            of_means,
+        };
+        let is_sound = [ended.validation_loss, ended.validation_nats, ended.test_nats].iter().all(|f| f.is_finite());
+        Ok(is_sound.then_some(ended))
     }
-    let distance = |point: &&(f64, f64)| (point.1 - nats).abs();
-    let nearest = points.iter().min_by(|a, b| distance(a).total_cmp(&distance(b)));
-    nearest.map_or(contender.weights[0], |(weight, _)| *weight)
 }
 
-fn one(plan: &Plan<'_>, settings: &Settings, images: &Images, context: &JobContext) -> Result<Option<Ended>, LabError> {
-    let shape = images.train.shape();
-    let dissimilarity = loss_of(&plan.contender.loss, [shape[1], shape[2]])?;
-    let loss = ElVaeLossConfig::new(plan.weight).init(dissimilarity).map_err(LabError::method)?;
-    let objective = ElVaeObjective { loss, shape, seed: plan.seed };
-    let course = Course {
-        epochs: settings.vae.epochs,
-        batch_size: settings.batch_size,
-        rate: settings.vae.rate,
-        seed: plan.seed,
-    };
-    let network = MODELS.build(&settings.vae.model)?;
-    let Some(network) = train(&network, &images.train, &objective, &course, context)? else { return Ok(None) };
-    Ok(Some(Ended {
-        validation_nats: nats(&network, &images.validation, context)?,
-        test_nats: nats(&network, &images.test, context)?,
-        tested: Tested::new(outputs(&network, &images.test, context), plan.is_drawn)?,
-    }))
+/// Images and the distributions of their codes.
+struct Coded {
+    images: Tensor<4>,
+    mean: Tensor<2>,
+    log_variance: Tensor<2>,
 }
 
-/// Mean divergence of the codes of images.
-fn nats(network: &Network, rows: &ImageRows, context: &JobContext) -> Result<f64, LabError> {
-    let network = network.variational().ok_or_else(|| LabError::setting("vae.model", "", "vae or conv-vae"))?;
-    let all: Vec<usize> = (0..rows.len()).collect();
-    let [channels, height, width] = rows.shape();
-    let (inputs, _) = rows.examples(&all, 1, &context.device());
-    let inputs: Tensor<4> = inputs.reshape([all.len(), channels, height, width]);
-    let (mean, log_variance) = network.encode(inputs);
-    Ok(scalar(&kl_divergence(mean, log_variance).mean()))
+impl Coded {
+    fn new(network: &VariationalAutoencoder, rows: &ImageRows, context: &JobContext) -> Self {
+        let all: Vec<usize> = (0..rows.len()).collect();
+        let [channels, height, width] = rows.shape();
+        let (images, _) = rows.examples(&all, 1, &context.device());
+        let images: Tensor<4> = images.reshape([all.len(), channels, height, width]);
+        let (mean, log_variance) = network.encode(images.clone());
+        Self { images, mean, log_variance }
+    }
+
+    /// The images of one sample of each code: what the network was trained to give.
+    fn sampled(&self, network: &VariationalAutoencoder) -> Tensor<4> {
+        let shape = self.mean.dims();
+        let mut random = ChaCha8Rng::seed_from_u64(SAMPLES);
+        let noise: Vec<f32> = (0..shape[0] * shape[1]).map(|_| random.sample(StandardNormal)).collect();
+        let noise = Tensor::<2>::from_data(TensorData::new(noise, shape), &self.mean.device());
+        network.decode(self.mean.clone() + self.log_variance.clone().mul_scalar(0.5).exp() * noise)
+    }
+
+    fn loss(&self, network: &VariationalAutoencoder, objective: &ElVaeObjective) -> f64 {
+        let Self { images, mean, log_variance } = self;
+        let loss = &objective.loss;
+        scalar(&loss.forward(images.clone(), self.sampled(network), mean.clone(), log_variance.clone()))
+    }
+
+    fn nats(&self) -> f64 {
+        scalar(&kl_divergence(self.mean.clone(), self.log_variance.clone()).mean())
+    }
+
+    fn active_units(&self) -> usize {
+        let deviation = self.mean.clone() - self.mean.clone().mean_dim(0);
+        deviation.square().mean_dim(0).into_data().iter::<f64>().filter(|&variance| variance > IN_USE).count()
+    }
 }
 
-/// Whether the codes of all losses carry the same number of nats.
-fn matched(description: &str, ended: &ByName<Vec<Option<Ended>>>, weights: &ByName<f64>) -> Finding {
-    let nats =
-        |ended: &[Option<Ended>]| Summary::of(&ended.iter().flatten().map(|ended| ended.test_nats).collect::<Vec<_>>());
-    let rates: Vec<(String, Summary)> = ended.entries.iter().map(|(name, ended)| (name.clone(), nats(ended))).collect();
-    let means = || rates.iter().map(|(_, rate)| rate.mean);
-    let ratio = means().fold(f64::NAN, f64::max) / means().fold(f64::NAN, f64::min);
-    let text = rates.iter().map(|(name, rate)| format!("{name} {rate} (C = {:.0})", weights.of(name)));
+/// What the images would be if codes were not drawn, which is reported and not judged.
+fn means(description: &str, results: &Results) -> Finding {
+    let measures = [Measure::MS_SSIM, Measure::GMSD, Measure::DETAIL, Measure::PSNR];
+    let text = measures.map(|measure| format!("{}: {}", measure.name, judgement::figures(measure, results)));
     Finding::new(
-        format!("{VAE}/matched"),
-        format!("{description}: the codes of all losses carry as many nats, so that their images can be compared"),
+        means_id(),
+        format!("{description}: the same images from the means of the codes instead of one sample"),
     )
-    .measured(text.collect::<Vec<_>>().join(", "))
-    .bound(format!("largest mean over smallest at most {MATCHED}"))
-    .held_if(ratio <= MATCHED)
+    .measured(text.join("; "))
 }
 
-fn sweep_plot(settings: &Settings, sweep: &ByName<Vec<Option<f64>>>) -> Plot {
-    let plot = Plot::line("Nats of the code over the weight C", "C", "nats an image").log_x();
-    let plot = settings.vae.losses.iter().fold(plot, |plot, contender| {
-        let points = contender.weights.iter().zip(sweep.of(&contender.name));
-        let points = points.filter_map(|(&weight, nats)| Some((weight, (*nats)?)));
-        plot.series(Series::new(&contender.name).points(points))
-    });
-    plot.reference(settings.vae.nats, "compared here")
+/// How many numbers of the code say anything about the image, which is reported and not judged.
+fn active_units(description: &str, used: &ByName<Vec<Option<f64>>>) -> Finding {
+    let text = used
+        .entries
+        .iter()
+        .map(|(name, used)| format!("{name} {}", Summary::of(&used.iter().flatten().copied().collect::<Vec<_>>())));
+    let statement =
+        format!("{description}: numbers of the code whose mean varies over test images by more than {IN_USE}");
+    Finding::new(active_units_id(), statement).measured(text.collect::<Vec<_>>().join(", "))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use burn::tensor::{Device, Distribution};
+    use kiln_nn::AutoencoderConfig;
 
-    fn contender() -> VaeContender {
-        VaeContender { name: "mse".into(), loss: "mse".parse().unwrap(), weights: vec![10.0, 100.0, 1000.0] }
+    fn coded(spread: [f32; 3], log_variance: f32) -> Coded {
+        let device = Device::flex();
+        device.seed(1);
+        let images = Tensor::<4>::random([50, 1, 8, 8], Distribution::Default, &device);
+        let spread = Tensor::<1>::from_floats(spread, &device).unsqueeze_dim::<2>(0);
+        let mean = Tensor::<2>::random([50, 3], Distribution::Normal(0.0, 1.0), &device) * spread + 5.0;
+        let log_variance = Tensor::full([50, 3], log_variance, &device);
+        Coded { images, mean, log_variance }
     }
 
     #[test]
-    fn the_weight_lies_between_those_that_were_tried() {
-        let tried = [Some(5.0), Some(15.0), Some(35.0)];
-        assert!((weight_for(25.0, &contender(), &tried) - 10_f64.powf(2.5)).abs() < 1e-9);
-        assert!((weight_for(5.0, &contender(), &tried) - 10.0).abs() < 1e-9);
+    fn a_number_of_the_code_that_is_the_same_for_all_images_is_not_in_use() {
+        assert_eq!(coded([1.0, 0.0, 0.5], 0.0).active_units(), 2);
+        assert_eq!(coded([0.0, 0.0, 0.05], 0.0).active_units(), 0);
     }
 
     #[test]
-    fn outside_of_what_was_tried_the_nearest_is_taken() {
-        let tried = [Some(5.0), None, Some(35.0)];
-        assert_eq!(weight_for(50.0, &contender(), &tried), 1000.0);
-        assert_eq!(weight_for(1.0, &contender(), &tried), 10.0);
-        assert_eq!(weight_for(1.0, &contender(), &[None; 3]), 10.0);
+    fn samples_are_the_same_each_time_and_as_far_from_the_mean_as_the_variance_says() {
+        let network = AutoencoderConfig::fully_connected([1, 8, 8]).with_code_size(3);
+        let network = network.init_variational_seeded(1, &Device::flex()).unwrap();
+        let apart = |log_variance: f32| {
+            let coded = coded([1.0; 3], log_variance);
+            let [once, again] = [0, 1].map(|_| coded.sampled(&network));
+            assert_eq!(once.to_data(), again.into_data());
+            (once - network.decode(coded.mean)).square().mean().into_scalar::<f64>()
+        };
+        let (narrow, wide) = (apart(-60.0), apart(0.0));
+        assert!(narrow < 1e-12 && wide > 1e-6, "{narrow} {wide}");
     }
 }

@@ -1,0 +1,218 @@
+//! Weights at which the codes of all losses carry the same number of nats, without which their images cannot be compared.
+
+use kiln_lab::statistics::Summary;
+use kiln_lab::{Finding, LabError, Outcome, Plot, Series};
+
+use super::VAE;
+use super::contenders::ByName;
+use super::settings::VaeSettings;
+
+/// Largest distance from the wanted nats, as a share of these.
+const TOLERANCE: f64 = 0.1;
+
+/// The search for the weight of a loss.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Matching {
+    /// Weights that were tried, increasing, and the nats on validation images; nothing where a training diverged.
+    tried: Vec<(f64, Option<f64>)>,
+    /// The weight at which the code is expected to carry the wanted nats.
+    pub(super) weight: f64,
+}
+
+/// Tries the weights of the settings, then `refinements` times the one at which a code is expected to carry the wanted nats
+/// by all that were tried. `nats` gives the nats of each pair of a loss, by its place, and a weight.
+pub(super) fn match_weights(
+    settings: &VaeSettings,
+    nats: impl Fn(&[(usize, f64)]) -> Result<Vec<Option<f64>>, LabError>,
+) -> Result<Vec<Matching>, LabError> {
+    let of_loss = |(place, weights): (usize, &Vec<f64>)| weights.iter().map(|&w| (place, w)).collect::<Vec<_>>();
+    let mut wanted: Vec<(usize, f64)> =
+        settings.losses.iter().map(|contender| &contender.weights).enumerate().flat_map(of_loss).collect();
+    let start = settings.losses.iter().map(|contender| Matching { tried: Vec::new(), weight: contender.weights[0] });
+    let mut matchings: Vec<Matching> = start.collect();
+    let mut left = settings.refinements;
+    loop {
+        for (&(place, weight), nats) in wanted.iter().zip(nats(&wanted)?) {
+            matchings[place].add(weight, nats, settings.nats);
+        }
+        wanted = matchings.iter().map(|matching| matching.weight).enumerate().collect();
+        wanted.retain(|&(place, weight)| !matchings[place].has_tried(weight));
+        if left == 0 || wanted.is_empty() {
+            return Ok(matchings);
+        }
+        left -= 1;
+    }
+}
+
+impl Matching {
+    fn add(&mut self, weight: f64, nats: Option<f64>, wanted: f64) {
+        self.tried.push((weight, nats));
+        self.tried.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let points = self.points();
+        self.weight = weight_for(wanted, &points).unwrap_or(self.tried[0].0);
+    }
+
+    fn has_tried(&self, weight: f64) -> bool {
+        self.tried.iter().any(|(tried, _)| *tried == weight)
+    }
+
+    fn points(&self) -> Vec<(f64, f64)> {
+        self.tried.iter().filter_map(|&(weight, nats)| Some((weight, nats?))).collect()
+    }
+}
+
+/// Where the nats, between two weights linear in the logarithm of the weight, are those wanted; the nearest weight where
+/// they lie outside, and nothing without any.
+fn weight_for(wanted: f64, points: &[(f64, f64)]) -> Option<f64> {
+    let between = points.windows(2).find(|pair| (pair[0].1 - wanted) * (pair[1].1 - wanted) <= 0.0);
+    if let Some(&[(low, below), (high, above)]) = between {
+        let share = if above == below { 0.0 } else { (wanted - below) / (above - below) };
+        return Some(rounded((low.ln() + share * (high / low).ln()).exp()));
+    }
+    let distance = |point: &&(f64, f64)| (point.1 - wanted).abs();
+    points.iter().min_by(|a, b| distance(a).total_cmp(&distance(b))).map(|(weight, _)| *weight)
+}
+
+/// To four digits: weights are names of trainings.
+fn rounded(weight: f64) -> f64 {
+    format!("{weight:.3e}").parse().unwrap_or(weight)
+}
+
+/// Id of [`matched`].
+pub(super) fn finding_id() -> String {
+    format!("{VAE}/matched")
+}
+
+/// Whether the codes of all losses carry the wanted nats on the test images, on every seed.
+pub(super) fn matched(
+    description: &str,
+    settings: &VaeSettings,
+    nats: &ByName<Vec<Option<f64>>>,
+    matchings: &[Matching],
+) -> Finding {
+    let text = nats.entries.iter().zip(matchings).map(|((name, nats), matching)| {
+        let summary = Summary::of(&nats.iter().flatten().copied().collect::<Vec<_>>());
+        format!("{name} {summary} (C = {})", matching.weight)
+    });
+    let distance = |nats: &Option<f64>| nats.map_or(f64::INFINITY, |nats| (nats / settings.nats - 1.0).abs());
+    let farthest = nats.entries.iter().flat_map(|(_, nats)| nats).map(distance).fold(0.0, f64::max);
+    let apart =
+        if farthest.is_finite() { format!("at most {:.1} % off", 100.0 * farthest) } else { "not all ended".into() };
+    Finding::new(
+        finding_id(),
+        format!("{description}: the codes of all losses carry as many nats, so that their images can be compared"),
+    )
+    .measured(format!("{}; {apart}", text.collect::<Vec<_>>().join(", ")))
+    .bound(format!("every loss on every seed within {:.0} % of {} nats", 100.0 * TOLERANCE, settings.nats))
+    .held_if(farthest <= TOLERANCE)
+}
+
+/// The findings as they are where the losses were `matched`; else none of them can be decided.
+pub(super) fn comparable_if(matched: &Finding, findings: Vec<Finding>) -> Vec<Finding> {
+    const REASON: &str = "the codes of the losses do not carry the same number of nats";
+    let undecided = |finding: Finding| {
+        let note = if finding.note.is_empty() { REASON.into() } else { format!("{REASON}; {}", finding.note) };
+        finding.outcome(Outcome::NotComparable).note(note)
+    };
+    match matched.outcome {
+        Outcome::Held => findings,
+        _ => findings.into_iter().map(undecided).collect(),
+    }
+}
+
+/// The nats of all weights that were tried.
+pub(super) fn plot(settings: &VaeSettings, matchings: &[Matching]) -> Plot {
+    let plot = Plot::line("Nats of the code over the weight C", "C", "nats an image").log_x();
+    let plot =
+        settings.losses.iter().zip(matchings).fold(plot, |plot, (contender, matching)| {
+            plot.series(Series::new(&contender.name).points(matching.points()))
+        });
+    plot.reference(settings.nats, "compared here")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::loss::perceptual_similarity::Settings;
+    use kiln_lab::Scale;
+
+    #[test]
+    fn the_weight_lies_between_those_that_were_tried() {
+        let points = [(10.0, 5.0), (100.0, 15.0), (1000.0, 35.0)];
+        assert_eq!(weight_for(25.0, &points), Some(316.2));
+        assert_eq!(weight_for(5.0, &points), Some(10.0));
+    }
+
+    #[test]
+    fn outside_of_what_was_tried_the_nearest_is_taken() {
+        let points = [(10.0, 5.0), (1000.0, 35.0)];
+        assert_eq!(weight_for(50.0, &points), Some(1000.0));
+        assert_eq!(weight_for(1.0, &points), Some(10.0));
+        assert_eq!(weight_for(1.0, &[]), None);
+    }
+
+    /// Codes whose nats are a curve over the logarithm of the weight.
+    fn searched(refinements: usize, curve: impl Fn(f64) -> Option<f64>) -> (Vec<Matching>, usize) {
+        let full = Settings::of(Scale::Full).vae;
+        let losses = full.losses[..1].to_vec();
+        let settings = VaeSettings { losses, refinements, nats: 15.0, ..full };
+        let trained = std::cell::Cell::new(0);
+        let nats = |wanted: &[(usize, f64)]| {
+            trained.set(trained.get() + wanted.len());
+            Ok(wanted.iter().map(|&(_, weight)| curve(weight)).collect())
+        };
+        (match_weights(&settings, nats).unwrap(), trained.get())
+    }
+
+    #[test]
+    fn refinement_comes_nearer_to_the_wanted_nats() {
+        // The grid is 500, 2000, 8000; 15 nats are at 1000.
+        let curve = |weight: f64| Some(15.0 * (weight / 1000.0).sqrt());
+        let off = |refinements| {
+            let (matchings, trained) = searched(refinements, curve);
+            assert_eq!(trained, 3 + refinements);
+            (curve(matchings[0].weight).unwrap() / 15.0 - 1.0).abs()
+        };
+        assert!(off(0) > 0.02 && off(1) < 0.5 * off(0) && off(2) < 0.5 * off(1), "{} {} {}", off(0), off(1), off(2));
+    }
+
+    #[test]
+    fn where_nothing_lies_between_nothing_is_trained_again() {
+        let (matchings, trained) = searched(3, |_| Some(2.0));
+        assert_eq!((trained, matchings[0].weight), (3, 500.0));
+        let (matchings, trained) = searched(3, |_| None);
+        assert_eq!((trained, matchings[0].weight), (3, 500.0));
+    }
+
+    fn judged(nats: [[Option<f64>; 2]; 2]) -> Finding {
+        let full = Settings::of(Scale::Full).vae;
+        let [mse, own] = nats.map(|nats| nats.to_vec());
+        let matching = Matching { tried: vec![(100.0, Some(15.0))], weight: 100.0 };
+        let entries = vec![("mse".to_string(), mse), ("ms-ssim".to_string(), own)];
+        matched("a net", &VaeSettings { nats: 20.0, ..full }, &ByName { entries }, &[matching.clone(), matching])
+    }
+
+    #[test]
+    fn nats_are_matched_within_a_tenth_on_every_seed() {
+        let near = judged([[Some(20.0), Some(21.9)], [Some(18.1), Some(20.0)]]);
+        assert_eq!(near.outcome, Outcome::Held, "{}", near.measured);
+        assert!(near.measured.text.ends_with("at most 9.5 % off"), "{}", near.measured);
+        // Means of 20 and a ratio of 1, but far off on each seed.
+        assert_eq!(judged([[Some(23.0), Some(17.0)], [Some(20.0), Some(20.0)]]).outcome, Outcome::NotHeld);
+        // All alike, but not what was wanted.
+        assert_eq!(judged([[Some(10.0); 2]; 2]).outcome, Outcome::NotHeld);
+        let diverged = judged([[Some(20.0), None], [Some(20.0), Some(20.0)]]);
+        assert_eq!(diverged.outcome, Outcome::NotHeld);
+        assert!(diverged.measured.text.ends_with("not all ended"), "{}", diverged.measured);
+    }
+
+    #[test]
+    fn images_at_other_nats_are_not_comparable() {
+        let claims = || vec![Finding::new("a", "a").held_if(true), Finding::new("b", "b").note("seen")];
+        let matched = judged([[Some(20.0); 2]; 2]);
+        assert_eq!(comparable_if(&matched, claims()), claims());
+        let apart = comparable_if(&judged([[Some(20.0); 2], [Some(30.0); 2]]), claims());
+        assert!(apart.iter().all(|finding| finding.outcome == Outcome::NotComparable));
+        assert_eq!(apart[1].note, "the codes of the losses do not carry the same number of nats; seen");
+    }
+}

@@ -4,7 +4,7 @@ use burn::config::Config;
 use burn::tensor::{Int, Tensor, activation::log_softmax};
 
 use crate::class_targets::{ClassWeights, check_label_smoothing, mix_label_smoothing, reduce};
-use crate::rows::{HostRows, softmax, sums, weighted_sum};
+use crate::rows::{HostRows, each, softmax, sums, weighted_sum};
 use crate::{ClassificationLoss, LossError, Reduction};
 
 const NAME: &str = "cross-entropy";
@@ -117,7 +117,7 @@ impl CrossEntropyLoss {
                 .iter_mut()
                 .zip(weights)
                 .for_each(|(power, weight)| *power = (f64::from(*power) * scale - spread * weight) as f32),
-            None => row.iter_mut().for_each(|power| *power = (f64::from(*power) * scale - spread) as f32),
+            None => each(row, |power| (f64::from(power) * scale - spread) as f32),
         }
         row[target] -= (certain * weight(target)) as f32;
         loss as f32

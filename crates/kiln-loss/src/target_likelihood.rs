@@ -4,7 +4,7 @@ use burn::tensor::{IndexingUpdateOp, Int, Tensor};
 use kiln_autodiff::with_known_gradient;
 
 use crate::quantity::Quantity;
-use crate::rows::{HostRows, softmax};
+use crate::rows::{HostRows, each, softmax};
 
 /// A function of `nll = -log softmax(s)_y`, with its derivative; outside the graph.
 pub(crate) trait OfLikelihood: Sync {
@@ -44,7 +44,7 @@ fn of_row(row: &mut [f32], target: usize, function: &impl OfLikelihood) -> f32 {
     let nll = f64::from(powers.sum).ln() - f64::from(own - powers.max);
     let (value, slope) = function.at(nll);
     let scale = (slope / f64::from(powers.sum)) as f32;
-    row.iter_mut().for_each(|power| *power *= scale);
+    each(row, |power| power * scale);
     row[target] -= slope as f32;
     value as f32
 }

@@ -7,7 +7,7 @@ use super::LogitNorm;
 use crate::error::require;
 use crate::gaps::{gaps, of_gaps};
 use crate::margin::check_margin;
-use crate::rows::{HostRows, softmax};
+use crate::rows::{HostRows, each, softmax};
 use crate::{ClassificationLoss, LossError};
 
 const NAME: &str = "ldr-kl";
@@ -118,7 +118,7 @@ pub(super) fn of_row(row: &mut [f32], target: usize, margin: f64, lambda: f64) -
     let own = row[target];
     let powers = softmax(row, (1.0 / lambda) as f32);
     let scale = 1.0 / powers.sum;
-    row.iter_mut().for_each(|power| *power *= scale);
+    each(row, |power| power * scale);
     row[target] -= 1.0;
     f64::from(powers.max - own) + lambda * powers.log_mean
 }

@@ -5,7 +5,7 @@ use burn::tensor::{IndexingUpdateOp, Int, Tensor, activation::log_softmax};
 use kiln_autodiff::with_known_gradient;
 
 use crate::error::require;
-use crate::rows::{HostRows, Kernel, LANES, filled_up, log_of_positive, softmax, sum_of, sums, vectorised};
+use crate::rows::{HostRows, Kernel, LANES, each, filled_up, log_of_positive, softmax, sum_of, sums, vectorised};
 use crate::{ClassificationLoss, LossError};
 
 /// Configuration of [`NormalizedCrossEntropyLoss`].
@@ -65,7 +65,7 @@ fn normalized_of_row(row: &mut [f32], target: usize) -> f32 {
     let share = (own - log_sum) / total;
     // d own = e_y - p and d total = 1 - D p.
     let (slope, rest) = ((share * classes - 1.0) / total / f64::from(powers.sum), share / total);
-    row.iter_mut().for_each(|power| *power = (f64::from(*power) * slope - rest) as f32);
+    each(row, |power| (f64::from(power) * slope - rest) as f32);
     row[target] += (1.0 / total) as f32;
     share as f32
 }
@@ -117,10 +117,10 @@ fn squared_of_row(row: &mut [f32], target: usize) -> f32 {
     let (missing, squares) = (sum * scale, squares * scale * scale);
     // Half the mean of the derivatives by p under p itself; dL/ds = 2 p (error - mean).
     let mean = squares - p_own * missing;
-    for power in row.iter_mut() {
-        let p = f64::from(*power) * scale;
-        *power = (2.0 * p * (p - mean)) as f32;
-    }
+    each(row, |power| {
+        let p = f64::from(power) * scale;
+        (2.0 * p * (p - mean)) as f32
+    });
     row[target] = (-2.0 * p_own * (missing + mean)) as f32;
     (squares + missing * missing) as f32
 }
@@ -189,10 +189,10 @@ fn robust_log_of_row(row: &mut [f32], target: usize, offset: f64) -> f32 {
     let value = ((offset + 1.0) / offset).ln() - log_own + (f64::from(logs) - log_own) / others;
     // The mean of the derivatives by p under p itself; dL/ds = p (dL/dp - mean).
     let mean = (f64::from(shares) - share_own) / others - share_own;
-    for power in row.iter_mut() {
-        let p = *power * scale;
-        *power = p * (1.0 / ((p + offset as f32) * others as f32) - mean as f32);
-    }
+    each(row, |power| {
+        let p = power * scale;
+        p * (1.0 / ((p + offset as f32) * others as f32) - mean as f32)
+    });
     row[target] = (-share_own - p_own * mean) as f32;
     value as f32
 }

@@ -4,6 +4,7 @@
 //! a row is read, turned into its gradient where it stands, and not touched again. Other precisions and other devices
 //! are left to the operations. The results do not depend on the number of threads, because no row depends on another.
 
+mod each;
 mod softmax;
 mod sums;
 #[cfg(test)]
@@ -11,8 +12,9 @@ mod tests;
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use kiln_autodiff::custom_gradient;
-use rayon::prelude::*;
+use kiln_kernels::share;
 
+pub(crate) use each::each;
 pub(crate) use kiln_kernels::vector::{
     Kernel, LANES, double_exp_of_negative, exp_of_negative, filled_up, largest, log_of_positive, sum_of, vectorised,
 };
@@ -51,21 +53,24 @@ impl HostRows {
     /// thread, the place of the row, the scores and the target.
     pub(crate) fn map<S, T: Send>(
         &mut self,
-        scratch: impl Fn() -> S + Sync + Send,
-        work: impl Fn(&mut S, usize, &mut [f32], usize) -> T + Sync + Send,
+        scratch: impl Fn() -> S + Sync,
+        work: impl Fn(&mut S, usize, &mut [f32], usize) -> T + Sync,
     ) -> Vec<T> {
         let Self { scores, targets, classes } = self;
         let scores = scores.as_mut_slice::<f32>().expect("scores of single precision");
         let rows_a_task = (SCORES_A_TASK / *classes).max(1);
-        if targets.len() <= rows_a_task {
+        // Some tasks a thread, so that none waits long for the others.
+        let rows_a_task = rows_a_task.max(targets.len().div_ceil(4 * rayon::current_num_threads()));
+        let mut answers: Vec<Vec<T>> = (0..targets.len().div_ceil(rows_a_task)).map(|_| Vec::new()).collect();
+        let scores = scores.chunks_mut(rows_a_task * *classes);
+        let tasks = scores.zip(targets.chunks(rows_a_task)).zip(&mut answers).enumerate();
+        share(tasks.collect(), |(task, ((scores, targets), answers))| {
             let mut scratch = scratch();
-            let rows = scores.chunks_mut(*classes).zip(targets.iter()).enumerate();
-            return rows.map(|(place, (row, &target))| work(&mut scratch, place, row, target)).collect();
-        }
-        let rows = scores.par_chunks_mut(*classes).zip(targets.par_iter()).enumerate();
-        rows.with_min_len(rows_a_task)
-            .map_init(scratch, |scratch, (place, (row, &target))| work(scratch, place, row, target))
-            .collect()
+            let rows = scores.chunks_mut(*classes).zip(targets).enumerate();
+            let work = |(row, (scores, &target))| work(&mut scratch, task * rows_a_task + row, scores, target);
+            answers.extend(rows.map(work));
+        });
+        answers.into_iter().flatten().collect()
     }
 
     /// The losses as a function of the logits that the rows were copied from, with what the rows have become for a gradient.
@@ -81,7 +86,7 @@ impl HostRows {
 
     /// The rows, each times its factor.
     fn times(mut self, factors: Vec<f32>) -> Tensor<2> {
-        self.map(|| (), |(), place, row, _| row.iter_mut().for_each(|slope| *slope *= factors[place]));
+        self.map(|| (), |(), place, row, _| each(row, |slope| slope * factors[place]));
         Tensor::from_data(self.scores, (&Device::flex(), DType::F32))
     }
 }

@@ -3,7 +3,7 @@
 use burn::tensor::{Int, Tensor};
 
 use super::Partials;
-use crate::rows::{HostRows, Kernel, LANES, filled_up, sum_of, vectorised};
+use crate::rows::{HostRows, Kernel, LANES, each, filled_up, sum_of, vectorised};
 
 /// What a loss of the family sees of a row, besides the target's logit.
 #[derive(Debug, Clone, Copy)]
@@ -43,7 +43,7 @@ fn of_row(row: &mut [f32], target: usize, partials: impl Fn(&Moments, f64, usize
     // 2 F_v (o - s/D) + F_s on one line, its slope and intercept in double precision.
     let (slope, mean) = (2.0 * dq, moments.sum / classes as f64);
     let own = slope * (f64::from(row[target]) - mean) + ds + da;
-    row.iter_mut().for_each(|logit| *logit = (slope * (f64::from(*logit) - mean) + ds) as f32);
+    each(row, |logit| (slope * (f64::from(logit) - mean) + ds) as f32);
     row[target] = own as f32;
     loss as f32
 }

@@ -165,17 +165,22 @@ fn a_ballot_hides_which_picture_is_whose_and_counts_the_votes() {
     let trials = key["trials"].as_array().unwrap();
     let sides: Vec<bool> = trials.iter().map(|trial| trial["a_is_left"].as_bool().unwrap()).collect();
     assert_eq!(sides.len(), 8);
-    assert!(sides.contains(&true) && sides.contains(&false), "{sides:?}");
+    assert_eq!(sides.iter().filter(|&&a_is_left| a_is_left).count(), 4, "{sides:?}");
     let ballot = key["ballot"].as_str().unwrap();
     assert!(page.contains(ballot));
 
     // Everybody prefers A, but for one vote.
     let side = |a: bool, a_is_left: bool| if a == a_is_left { "left" } else { "right" };
     let votes: Vec<&str> = sides.iter().enumerate().map(|(at, &a_is_left)| side(at != 3, a_is_left)).collect();
-    let file = |ballot: &str, votes: &[&str]| serde_json::json!({ "ballot": ballot, "votes": votes }).to_string();
+    let of_voter = |voter: &str, ballot: &str, votes: &[&str]| {
+        serde_json::json!({ "ballot": ballot, "voter": voter, "votes": votes }).to_string()
+    };
+    let file = |ballot: &str, votes: &[&str]| of_voter("one", ballot, votes);
     session.file("votes.json", file(ballot, &votes));
+    session.file("copy.json", file(ballot, &votes));
+    session.file("others.json", of_voter("another", ballot, &votes));
     let counted =
-        json(&session.kiln("compare-images --vote ballot --score votes.json votes.json --json").succeeds().out);
+        json(&session.kiln("compare-images --vote ballot --score votes.json others.json --json").succeeds().out);
     assert_eq!((counted["a"].as_u64(), counted["b"].as_u64()), (Some(14), Some(2)));
     assert_eq!(counted["people"].as_array().unwrap().len(), 2);
     let printed = session.kiln("compare-images --vote ballot --score votes.json").succeeds().out;
@@ -193,4 +198,39 @@ fn a_ballot_hides_which_picture_is_whose_and_counts_the_votes() {
         assert!(printed.message().contains(part), "{name}: {}", printed.message());
     }
     assert_eq!(session.kiln("compare-images --vote ballot --score none.json").code, 1);
+    for (files, part) in [
+        ("votes.json others.json ./votes.json", "--score ./votes.json: this file is named twice"),
+        ("votes.json copy.json", "--score copy.json: these are votes of the same person as those in votes.json"),
+    ] {
+        let printed = session.kiln(&format!("compare-images --vote ballot --score {files}"));
+        assert_eq!(printed.code, 2, "{files}: {}", printed.message());
+        assert!(printed.message().contains(part), "{files}: {}", printed.message());
+    }
+
+    // Another ballot in its place would make these votes worthless.
+    let printed = session.kiln("compare-images ours theirs --vote ballot");
+    assert_eq!(printed.code, 2, "{}", printed.message());
+    assert!(printed.message().contains("there is a ballot in this folder already"), "{}", printed.message());
+    session.file("empty/key.json", serde_json::json!({ "ballot": ballot, "trials": [] }).to_string());
+    session.file("none.json", file(ballot, &[]));
+    let printed = session.kiln("compare-images --vote empty --score none.json");
+    assert_eq!(printed.code, 1, "{}", printed.message());
+    assert!(printed.message().contains("there are no choices in this key"), "{}", printed.message());
+}
+
+#[test]
+fn the_order_of_a_ballot_is_decided_by_its_seed_or_by_chance() {
+    let session = Session::new();
+    for picture in 0..20 {
+        grey(&session, &format!("ours/{picture}.png"), [8, 8], 0.1);
+        grey(&session, &format!("theirs/{picture}.png"), [8, 8], 0.02);
+    }
+    let key = |folder: &str, seed: &str| {
+        session.kiln(&format!("compare-images ours theirs --vote {folder} {seed}")).succeeds();
+        json(&std::fs::read_to_string(session.path().join(folder).join("key.json")).unwrap())["trials"].clone()
+    };
+    assert_eq!(key("a", "--seed 7"), key("b", "--seed 7"));
+    assert_ne!(key("c", "--seed 8"), key("d", ""));
+    // 20! orders: two of a kind are no accident.
+    assert_ne!(key("e", ""), key("f", ""));
 }

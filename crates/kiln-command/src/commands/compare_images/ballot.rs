@@ -10,6 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use image::{GrayImage, ImageFormat, RgbImage};
 use kiln_lab::{files, write_whole};
+use rand::rngs::SysRng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -46,16 +47,22 @@ pub struct Trial {
     pub a_is_left: bool,
 }
 
-/// Writes the page and its key into `folder`.
-pub fn write(pairs: &[Pair], reference: Option<&Path>, folder: &Path, seed: u64, global: &Global) -> CommandResult {
-    let mut random = ChaCha8Rng::seed_from_u64(seed);
+/// Writes the page and its key into `folder`; without a `seed`, in an order that nobody can find out.
+pub fn write(
+    pairs: &[Pair],
+    reference: Option<&Path>,
+    folder: &Path,
+    seed: Option<u64>,
+    global: &Global,
+) -> CommandResult {
+    check_free(folder)?;
+    let mut random = generator(seed)?;
     let mut order: Vec<&Pair> = pairs.iter().collect();
     order.shuffle(&mut random);
     let (mut trials, mut shown) = (Vec::new(), Vec::new());
-    for pair in order {
+    for (pair, a_is_left) in order.into_iter().zip(sides(pairs.len(), &mut random)) {
         let [a, b] = pair.read()?;
         let original = original(reference, pair, &b)?;
-        let a_is_left = random.random_bool(0.5);
         let sides = if a_is_left { [&a, &b] } else { [&b, &a] };
         let [left, right] = sides.map(picture_data);
         shown.push(
@@ -64,7 +71,7 @@ pub fn write(pairs: &[Pair], reference: Option<&Path>, folder: &Path, seed: u64,
         trials.push(Trial { picture: pair.name.clone(), a_is_left });
     }
     let shown = serde_json::Value::from(shown).to_string();
-    let ballot = name_of(&shown, seed);
+    let ballot = name_of(&shown);
     let page = PAGE.replace("BALLOT_NAME", &ballot).replace("BALLOT_TRIALS", &shown);
     let file = folder.join(PAGE_FILE);
     // The key first: a page without one would collect votes that nobody can count.
@@ -83,6 +90,35 @@ pub fn write(pairs: &[Pair], reference: Option<&Path>, folder: &Path, seed: u64,
         ))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A second key would make the votes on the first ballot worthless.
+fn check_free(folder: &Path) -> Result<(), Failure> {
+    if !folder.join(KEY_FILE).exists() {
+        return Ok(());
+    }
+    Err(Failure::Usage {
+        message: format!("--vote {}: there is a ballot in this folder already", folder.display()),
+        help: Some(format!("name another folder, or remove {KEY_FILE} if nobody's votes on it are to be counted")),
+    })
+}
+
+fn generator(seed: Option<u64>) -> Result<ChaCha8Rng, Failure> {
+    let refused =
+        |error| Failure::Failed(format!("the system gives no random numbers ({error}): --seed can decide the order"));
+    match seed {
+        Some(seed) => Ok(ChaCha8Rng::seed_from_u64(seed)),
+        None => ChaCha8Rng::try_from_rng(&mut SysRng).map_err(refused),
+    }
+}
+
+/// Whether A is left, as often as not, so that a person who prefers a side prefers neither picture; of an odd number of
+/// choices, chance decides the one that is over.
+fn sides(choices: usize, random: &mut ChaCha8Rng) -> Vec<bool> {
+    let lefts = choices / 2 + usize::from(choices % 2 == 1 && random.random_bool(0.5));
+    let mut sides: Vec<bool> = (0..choices).map(|choice| choice < lefts).collect();
+    sides.shuffle(random);
+    sides
 }
 
 fn original(reference: Option<&Path>, pair: &Pair, judged: &Pixels) -> Result<Option<Pixels>, Failure> {
@@ -118,9 +154,33 @@ fn picture_data(pixels: &Pixels) -> Result<String, Failure> {
     }
 }
 
-/// Different pictures, or another order of them, get another name.
-fn name_of(shown: &str, seed: u64) -> String {
+/// Different pictures, or another order of them, get another name, which says nothing that the page does not show.
+fn name_of(shown: &str) -> String {
     let mut hasher = DefaultHasher::new();
-    (shown, seed).hash(&mut hasher);
+    shown.hash(&mut hasher);
     format!("{:016x}", hasher.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_is_left_as_often_as_right() {
+        let lefts = |choices: usize, seed: u64| {
+            let sides = sides(choices, &mut ChaCha8Rng::seed_from_u64(seed));
+            assert_eq!(sides.len(), choices);
+            sides.iter().filter(|&&left| left).count()
+        };
+        assert!((0..50).all(|seed| lefts(8, seed) == 4 && lefts(0, seed) == 0));
+        let odd: Vec<usize> = (0..50).map(|seed| lefts(7, seed)).collect();
+        assert!(odd.iter().all(|lefts| [3, 4].contains(lefts)) && odd.contains(&3) && odd.contains(&4), "{odd:?}");
+    }
+
+    #[test]
+    fn without_a_seed_every_ballot_has_an_order_of_its_own() {
+        let numbers = |seed| generator(seed).ok().map(|mut random| random.random::<u64>());
+        assert_eq!(numbers(Some(3)), numbers(Some(3)));
+        assert_ne!(numbers(None), numbers(None));
+    }
 }

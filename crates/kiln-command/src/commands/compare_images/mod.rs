@@ -56,9 +56,9 @@ pub struct CompareImagesArgs {
     /// Votes that were saved by the page in the folder of --vote; one file for each person
     #[arg(long, value_name = "FILE", requires = "vote", conflicts_with_all = ["a", "b", "out"], num_args = 1..)]
     score: Option<Vec<PathBuf>>,
-    /// Decides the order in which the page of --vote shows the pictures
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    seed: u64,
+    /// Decides the order and the sides in which the page of --vote shows the pictures; without it, nobody can find them out
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
 }
 
 /// Compares, or makes a ballot, or counts votes.

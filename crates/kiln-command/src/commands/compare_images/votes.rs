@@ -17,6 +17,8 @@ use crate::output::print_line;
 #[serde(deny_unknown_fields)]
 struct Votes {
     ballot: String,
+    /// Who voted, by a name that the page made up.
+    voter: String,
     /// In the order of the page.
     votes: Vec<Side>,
 }
@@ -45,13 +47,37 @@ pub fn count(folder: &Path, votes: &[PathBuf], global: &Global) -> CommandResult
         });
     }
     let key: Key = files::read_json("key of a ballot", &path)?;
-    let counts: Vec<Count> = votes.iter().map(|path| read(path, &key)).collect::<Result<_, _>>()?;
+    if key.trials.is_empty() {
+        return Err(Failure::Failed(format!("{}: there are no choices in this key", path.display())));
+    }
+    let counts = counted(votes, &key)?;
     let all = counts.iter().fold(Count { a: 0, b: 0 }, |sum, count| Count { a: sum.a + count.a, b: sum.b + count.b });
     show(votes, &counts, all, global)?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn read(path: &Path, key: &Key) -> Result<Count, Failure> {
+/// The counts of all files, each of another person: votes of one person that count twice say less than they seem to.
+fn counted(files: &[PathBuf], key: &Key) -> Result<Vec<Count>, Failure> {
+    let mut known: Vec<(String, &Path)> = Vec::new();
+    let mut counts = Vec::with_capacity(files.len());
+    for path in files {
+        let (voter, count) = read(path, key)?;
+        if let Some((_, earlier)) = known.iter().find(|(known, _)| *known == voter) {
+            let what = match earlier.canonicalize().ok() == path.canonicalize().ok() {
+                true => "this file is named twice".to_string(),
+                false => format!("these are votes of the same person as those in {}", earlier.display()),
+            };
+            let message = format!("--score {}: {what}", path.display());
+            return Err(Failure::Usage { message, help: Some("name the votes of each person once".into()) });
+        }
+        known.push((voter, path));
+        counts.push(count);
+    }
+    Ok(counts)
+}
+
+/// Who voted, and how.
+fn read(path: &Path, key: &Key) -> Result<(String, Count), Failure> {
     let votes: Votes = files::read_json("file of votes", path)?;
     let wrong = |reason: String| Failure::Failed(format!("{}: {reason}", path.display()));
     if votes.ballot != key.ballot {
@@ -62,7 +88,7 @@ fn read(path: &Path, key: &Key) -> Result<Count, Failure> {
     }
     let for_a = |(side, trial): &(&Side, &super::ballot::Trial)| (**side == Side::Left) == trial.a_is_left;
     let a = votes.votes.iter().zip(&key.trials).filter(for_a).count() as u64;
-    Ok(Count { a, b: votes.votes.len() as u64 - a })
+    Ok((votes.voter, Count { a, b: votes.votes.len() as u64 - a }))
 }
 
 fn show(files: &[PathBuf], counts: &[Count], all: Count, global: &Global) -> Result<(), Failure> {

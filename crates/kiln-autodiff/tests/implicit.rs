@@ -2,7 +2,7 @@
 
 mod matrices;
 
-use burn::module::Module;
+use burn::module::{Module, Param};
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{DType, Device, Tensor};
 use kiln_autodiff::NumericalError;
@@ -12,6 +12,7 @@ use kiln_autodiff::implicit::{
     solve_matrix_free, solve_spd,
 };
 use kiln_autodiff::solve::KrylovConfig;
+use kiln_check::random::normal;
 use kiln_check::{assert_close, check_gradient, gradient, values};
 use matrices::{diagonal, f64_options, largest_difference, matrix, random, vector};
 
@@ -184,7 +185,9 @@ fn anderson_takes_fewer_evaluations_than_the_plain_iteration() {
 #[test]
 fn a_modules_parameters_get_the_gradient_of_its_fixed_point() {
     let device = Device::flex().autodiff();
-    let module: Linear = LinearConfig::new(3, 3).init(&device);
+    let mut module: Linear = LinearConfig::new(3, 3).init(&device);
+    module.weight = Param::from_tensor(normal([3, 3], DType::F32).autodiff() * 0.5);
+    module.bias = Some(Param::from_tensor(normal([3], DType::F32).autodiff() * 0.5));
     let iterate = |z: Tensor<2>, layer: &ModuleParameters<Linear>| (layer.0.forward(z) * 0.5).tanh();
     let settings = FixedPointConfig::new().with_tolerance(1e-6);
     let z = fixed_point(iterate, Tensor::zeros([1, 3], &device), &ModuleParameters(module.clone()), &settings).unwrap();

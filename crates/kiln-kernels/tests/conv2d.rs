@@ -2,31 +2,44 @@
 
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{DType, Device, Tensor, TensorData, module};
-use kiln_check::random::normal as random;
+use kiln_check::random::{cases, normal as random};
+use kiln_check::rounding::{Bounded, double};
 use kiln_check::{assert_close, central_differences, distance, values};
 use kiln_kernels::conv2d;
 use proptest::prelude::*;
 
-fn tolerance(dtype: DType) -> f64 {
-    if dtype == DType::F64 { 1e-12 } else { 1e-5 }
+/// Output of Burn's convolution, and its gradients by input, weight and bias.
+type OfBurn = (Tensor<4>, Tensor<4>, Tensor<4>, Option<Tensor<1>>);
+
+/// In double precision.
+fn by_burn([x, weight, upstream]: [Tensor<4>; 3], bias: Option<Tensor<1>>, options: &ConvOptions<2>) -> OfBurn {
+    let [x, weight] = [x, weight].map(|tensor| double(&tensor).autodiff().require_grad());
+    let bias = bias.map(|bias| double(&bias).autodiff().require_grad());
+    let output = module::conv2d(x.clone(), weight.clone(), bias.clone(), options.clone());
+    let gradients = (output.clone() * double(&upstream).autodiff()).sum().backward();
+    let of_bias = bias.map(|bias| bias.grad(&gradients).unwrap());
+    (output, x.grad(&gradients).unwrap(), weight.grad(&gradients).unwrap(), of_bias)
 }
 
-/// Output and gradients of the kernel are Burn's.
+/// Output and gradients of the kernel are Burn's, to the rounding of their sums.
 fn agrees(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, options: &ConvOptions<2>) {
-    let allowed = tolerance(x.dtype());
+    let dtype = x.dtype();
     let output = conv2d::forward(x.clone(), weight.clone(), bias.clone(), options);
-    let upstream = random(output.dims(), x.dtype());
+    let [images, _, height, width] = output.dims();
+    let [outputs, inputs, down, across] = weight.dims();
+    let upstream = random(output.dims(), dtype);
     let (of_x, of_weight, of_bias) = conv2d::backward(x.clone(), weight.clone(), upstream.clone(), options, [true; 3]);
 
-    let [x, weight] = [x, weight].map(|tensor| tensor.autodiff().require_grad());
-    let bias = bias.map(|bias| bias.autodiff().require_grad());
-    let expected = module::conv2d(x.clone(), weight.clone(), bias.clone(), options.clone());
-    assert!(distance(&output, &expected.clone().inner()) < allowed, "output");
-    let gradients = (expected * upstream.autodiff()).sum().backward();
-    assert!(distance(&of_x.unwrap(), &x.grad(&gradients).unwrap()) < allowed, "input gradient");
-    assert!(distance(&of_weight.unwrap(), &weight.grad(&gradients).unwrap()) < allowed, "weight gradient");
-    if let Some(bias) = bias {
-        assert!(distance(&of_bias.unwrap(), &bias.grad(&gradients).unwrap()) < allowed, "bias gradient");
+    let given = [x, weight, upstream];
+    let exact = by_burn(given.clone(), bias.clone(), options);
+    // Every result is a sum of products: those of the absolute values say how large its terms are.
+    let sizes = by_burn(given.map(Tensor::abs), bias.map(Tensor::abs), options);
+    let (weights, met, places) = (inputs * down * across, outputs * down * across, images * height * width);
+    Bounded::sums(&exact.0, &sizes.0, weights + 1, dtype).assert_holds(&output, "output");
+    Bounded::sums(&exact.1, &sizes.1, met, dtype).assert_holds(&of_x.unwrap(), "gradient by the input");
+    Bounded::sums(&exact.2, &sizes.2, places, dtype).assert_holds(&of_weight.unwrap(), "by the weight");
+    if let (Some(exact), Some(sizes)) = (exact.3, sizes.3) {
+        Bounded::sums(&exact, &sizes, places, dtype).assert_holds(&of_bias.unwrap(), "by the bias");
     }
 }
 
@@ -49,7 +62,7 @@ fn channels() -> impl Strategy<Value = [usize; 3]> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(cases(200))]
 
     #[test]
     fn output_and_gradients_are_those_of_burn(
@@ -189,12 +202,12 @@ fn views_of_all_kinds_are_read_as_burn_reads_them() {
     ] {
         agrees(x, weight.clone(), Some(random([10], DType::F32).narrow(0, 2, 5)), &options);
     }
-    // Of one sign, so that their sum loses no digits.
-    let (x, weight) = (random([2, 1, 3, 3], DType::F32).abs(), random([1, 1, 1, 1], DType::F32));
+    let (x, weight) = (random([2, 1, 3, 3], DType::F32), random([1, 1, 1, 1], DType::F32));
     let options = ConvOptions::new([1; 2], [0; 2], [1; 2], 1);
     let upstream = Tensor::<4>::ones([1; 4], &Device::flex()).expand([2, 1, 3, 3]);
     let (_, of_weight, of_bias) = conv2d::backward(x.clone(), weight, upstream, &options, [true; 3]);
-    assert!(distance(&of_weight.unwrap().reshape([1]), &x.sum()) < 1e-6);
+    let bounds = Bounded::given(&x).linear(18, |x| x.sum().reshape([1, 1, 1, 1]));
+    bounds.assert_holds(&of_weight.unwrap(), "the sum of all pixels");
     assert_close(&values(&of_bias.unwrap()), &[18.0], 0.0);
 }
 

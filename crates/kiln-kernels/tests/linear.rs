@@ -1,33 +1,42 @@
 //! The linear kernel against Burn's own operations.
 
 use burn::tensor::{DType, Device, Tensor, module};
-use kiln_check::random::normal as random;
+use kiln_check::random::{cases, normal as random};
+use kiln_check::rounding::{Bounded, double};
 use kiln_check::{assert_close, central_differences, distance, values};
 use kiln_kernels::linear;
 use proptest::prelude::*;
 
-fn tolerance(dtype: DType) -> f64 {
-    if dtype == DType::F64 { 1e-12 } else { 1e-5 }
+/// Output of Burn's layer, and its gradients by input, weight and bias.
+type OfBurn = (Tensor<3>, Tensor<3>, Tensor<2>, Option<Tensor<1>>);
+
+/// In double precision.
+fn by_burn(x: Tensor<3>, weight: Tensor<2>, bias: Option<Tensor<1>>, upstream: Tensor<3>) -> OfBurn {
+    let [x, upstream] = [x, upstream].map(|tensor| double(&tensor).autodiff().require_grad());
+    let weight = double(&weight).autodiff().require_grad();
+    let bias = bias.map(|bias| double(&bias).autodiff().require_grad());
+    let output = module::linear(x.clone(), weight.clone(), bias.clone());
+    let gradients = (output.clone() * upstream).sum().backward();
+    let of_bias = bias.map(|bias| bias.grad(&gradients).unwrap());
+    (output, x.grad(&gradients).unwrap(), weight.grad(&gradients).unwrap(), of_bias)
 }
 
-/// Output and gradients of the kernel, and Burn's.
+/// Output and gradients of the kernel are Burn's, to the rounding of their sums.
 fn agrees(x: Tensor<3>, weight: Tensor<2>, bias: Option<Tensor<1>>) {
-    let allowed = tolerance(x.dtype());
+    let dtype = x.dtype();
     let output = linear::forward(x.clone(), weight.clone(), bias.clone());
-    let upstream = random(output.dims(), x.dtype());
+    let upstream = random(output.dims(), dtype);
     let (of_x, of_weight, of_bias) = linear::backward(x.clone(), weight.clone(), upstream.clone(), [true; 3]);
 
-    let [x, weight] = [x.reshape([-1, weight.dims()[0] as isize]), weight].map(|t| t.autodiff().require_grad());
-    let bias = bias.map(|bias| bias.autodiff().require_grad());
-    let expected = module::linear(x.clone(), weight.clone(), bias.clone());
-    assert!(distance(&output, &expected.clone().inner().reshape(output.dims())) < allowed);
-    let upstream = upstream.reshape(expected.dims()).autodiff();
-    let gradients = (expected * upstream).sum().backward();
-    let of_x = of_x.unwrap();
-    assert!(distance(&of_x, &x.grad(&gradients).unwrap().reshape(of_x.dims())) < allowed);
-    assert!(distance(&of_weight.unwrap(), &weight.grad(&gradients).unwrap()) < allowed);
-    if let Some(bias) = bias {
-        assert!(distance(&of_bias.unwrap(), &bias.grad(&gradients).unwrap()) < allowed);
+    let ([outer, rows, inputs], outputs) = (x.dims(), weight.dims()[1]);
+    let exact = by_burn(x.clone(), weight.clone(), bias.clone(), upstream.clone());
+    // Every result is a sum of products: those of the absolute values say how large its terms are.
+    let sizes = by_burn(x.abs(), weight.abs(), bias.map(Tensor::abs), upstream.abs());
+    Bounded::sums(&exact.0, &sizes.0, inputs + 1, dtype).assert_holds(&output, "output");
+    Bounded::sums(&exact.1, &sizes.1, outputs, dtype).assert_holds(&of_x.unwrap(), "gradient by the input");
+    Bounded::sums(&exact.2, &sizes.2, outer * rows, dtype).assert_holds(&of_weight.unwrap(), "by the weight");
+    if let (Some(exact), Some(sizes)) = (exact.3, sizes.3) {
+        Bounded::sums(&exact, &sizes, outer * rows, dtype).assert_holds(&of_bias.unwrap(), "by the bias");
     }
 }
 
@@ -36,7 +45,7 @@ fn dtypes() -> impl Strategy<Value = DType> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(100))]
+    #![proptest_config(cases(100))]
 
     #[test]
     fn output_and_gradients_are_those_of_burn(
@@ -83,8 +92,10 @@ fn an_upstream_gradient_may_be_one_value_everywhere() {
     let (x, weight) = (random([3, 4], DType::F32), random([4, 2], DType::F32));
     let upstream = Tensor::<2>::ones([1, 1], &Device::flex()).expand([3, 2]);
     let (of_x, of_weight, of_bias) = linear::backward(x.clone(), weight.clone(), upstream, [true; 3]);
-    assert!(distance(&of_x.unwrap(), &weight.sum_dim(1).transpose().expand([3, 4])) < 1e-6);
-    assert!(distance(&of_weight.unwrap(), &x.sum_dim(0).transpose().expand([4, 2])) < 1e-6);
+    let of_rows = |weight: Tensor<2>| weight.sum_dim(1).transpose().expand([3, 4]);
+    Bounded::given(&weight).linear(2, of_rows).assert_holds(&of_x.unwrap(), "gradient by the input");
+    let of_cols = |x: Tensor<2>| x.sum_dim(0).transpose().expand([4, 2]);
+    Bounded::given(&x).linear(3, of_cols).assert_holds(&of_weight.unwrap(), "by the weight");
     assert_close(&values(&of_bias.unwrap()), &[3.0, 3.0], 0.0);
 }
 

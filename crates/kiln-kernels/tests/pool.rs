@@ -4,35 +4,45 @@ mod maps;
 
 use burn::tensor::ops::{AvgPoolOptions, MaxPoolOptions};
 use burn::tensor::{DType, Device, Tensor, module};
+use kiln_check::random::cases;
+use kiln_check::rounding::{Bounded, double};
 use kiln_check::{assert_close, values};
 use kiln_kernels::pool;
-use maps::{assert_equal, assert_same_bits_with_any_number_of_threads, random};
+use maps::{assert_same_bits_with_any_number_of_threads, random};
 use proptest::prelude::*;
 
-/// Output and gradient of Burn's operation.
-fn expected(x: &Tensor<4>, pool: impl Fn(Tensor<4>) -> Tensor<4>, upstream: &Tensor<4>) -> (Tensor<4>, Tensor<4>) {
-    let x = x.clone().autodiff().require_grad();
+/// Output and gradient of Burn's operation, in double precision.
+fn by_burn(x: &Tensor<4>, pool: impl Fn(Tensor<4>) -> Tensor<4>, upstream: &Tensor<4>) -> [Tensor<4>; 2] {
+    let x = double(x).autodiff().require_grad();
     let output = pool(x.clone());
-    let gradients = (output.clone() * upstream.clone().autodiff()).sum().backward();
-    (output.inner(), x.grad(&gradients).unwrap())
+    let gradients = (output.clone() * double(upstream).autodiff()).sum().backward();
+    [output.inner(), x.grad(&gradients).unwrap()]
 }
 
 fn max_agrees(x: Tensor<4>, options: &MaxPoolOptions<2>) {
     let (output, largest) = pool::max(x.clone(), options);
     let upstream = random(output.dims(), x.dtype());
     let gradient = pool::max_backward(x.dims(), options, largest, upstream.clone());
-    let (expected, of_x) = expected(&x, |x| module::max_pool2d(x, options.clone()), &upstream);
-    assert_equal(&output, &expected, "largest values");
-    assert_equal(&gradient, &of_x, "gradient of the largest values");
+    let of_burn = |upstream: &Tensor<4>| by_burn(&x, |x| module::max_pool2d(x, options.clone()), upstream);
+    let ([expected, of_x], [_, sizes]) = (of_burn(&upstream), of_burn(&upstream.clone().abs()));
+    assert_close(&values(&output), &values(&expected), 0.0);
+    let windows = options.kernel_size.iter().product();
+    Bounded::sums(&of_x, &sizes, windows, x.dtype()).assert_holds(&gradient, "gradient of the largest values");
 }
 
 fn mean_agrees(x: Tensor<4>, options: &AvgPoolOptions<2>) {
     let output = pool::mean(x.clone(), options);
     let upstream = random(output.dims(), x.dtype());
     let gradient = pool::mean_backward(x.dims(), options, upstream.clone());
-    let (expected, of_x) = expected(&x, |x| module::avg_pool2d(x, options.clone()), &upstream);
-    assert_equal(&output, &expected, "means");
-    assert_equal(&gradient, &of_x, "gradient of the means");
+    let of_burn =
+        |x: &Tensor<4>, upstream: &Tensor<4>| by_burn(x, |x| module::avg_pool2d(x, options.clone()), upstream);
+    let [expected, of_x] = of_burn(&x, &upstream);
+    let [sizes, sizes_of_gradient] = of_burn(&x.clone().abs(), &upstream.clone().abs());
+    // The sum, the share of a pixel, and the product of both.
+    let roundings = options.kernel_size.iter().product::<usize>() + 2;
+    Bounded::sums(&expected, &sizes, roundings, x.dtype()).assert_holds(&output, "means");
+    let bounds = Bounded::sums(&of_x, &sizes_of_gradient, roundings, x.dtype());
+    bounds.assert_holds(&gradient, "gradient of the means");
 }
 
 /// Size of the image, of the window, stride, padding; the window fits.
@@ -44,7 +54,7 @@ fn axes() -> impl Strategy<Value = (usize, usize, usize, usize)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(150))]
+    #![proptest_config(cases(150))]
 
     #[test]
     fn windows_of_all_kinds_are_those_of_burn(

@@ -279,7 +279,8 @@ impl VariationalAutoencoder {
 mod tests {
     use super::*;
     use crate::parameter_count;
-    use burn::tensor::Distribution;
+    use burn::tensor::DType;
+    use kiln_check::random::normal;
 
     #[test]
     fn sizes_are_those_of_the_page() {
@@ -299,7 +300,7 @@ mod tests {
         let device = Device::flex();
         for shape in [[1, 28, 28], [3, 9, 13], [1, 1, 5], [1, 8, 7]] {
             let [channels, height, width] = shape;
-            let images = Tensor::<4>::random([2, channels, height, width], Distribution::Normal(0.0, 9.0), &device);
+            let images = normal([2, channels, height, width], DType::F32) * 9.0;
             for config in [AutoencoderConfig::small_conv(shape), AutoencoderConfig::fully_connected(shape)] {
                 let network = config.init_seeded(1, &device).unwrap();
                 let outputs = network.forward(images.clone());

@@ -285,7 +285,8 @@ fn unusable(path: PathBuf, error: ApplyError) -> WeightsError {
 mod tests {
     use super::*;
     use crate::{Activation, Network, NetworkConfig, ResNetConfig, Shortcut, Stem};
-    use burn::tensor::{Device, Distribution, Tensor};
+    use burn::tensor::{Device, Tensor};
+    use kiln_check::random::{normal, uniform};
 
     fn names(module: &impl Module) -> Vec<String> {
         module.collect(None, Some(Box::new(BurnToPyTorchAdapter)), true).into_iter().map(|t| t.name).collect()
@@ -306,7 +307,7 @@ mod tests {
         for config in configs() {
             let path = folder.path().join("model.safetensors");
             let network = config.init_seeded(&[1, 8, 8], 3, 1, &device.clone().autodiff()).unwrap();
-            let inputs = Tensor::<2>::random([4, 64], Distribution::Normal(1.0, 2.0), &device);
+            let inputs = normal([4, 64], DType::F32) * 2.0 + 1.0;
             // One step in training mode moves the running statistics.
             network.forward(Tensor::from_inner(inputs.clone()));
             save_safetensors(&network, &path).unwrap();
@@ -369,7 +370,7 @@ mod tests {
             .with_key_remapping(r"^", "module.");
         resnet.save_into(&mut store).unwrap();
         let restored = load_safetensors(config.init_seeded(2, &device).unwrap(), &path).unwrap();
-        let images = Tensor::<4>::random([2, 3, 8, 8], Distribution::Default, &device);
+        let images = uniform([2, 3, 8, 8], DType::F32);
         assert_eq!(restored.forward(images.clone()).into_data(), resnet.forward(images).into_data());
     }
 

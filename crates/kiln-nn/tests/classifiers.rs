@@ -1,7 +1,8 @@
 //! What every classifier has to do: shapes, types, gradients, seeds, sizes.
 
 use burn::module::{Module, ModuleVisitor, Param};
-use burn::tensor::{DType, Device, Distribution, FloatDType, Gradients, Tensor};
+use burn::tensor::{DType, Device, FloatDType, Gradients, Tensor};
+use kiln_check::random::{normal, uniform};
 use kiln_nn::{
     Activation, ConvNetConfig, DecoderTransformerConfig, LeNetConfig, MlpNorm, Network, NetworkConfig, NetworkError,
     NgramConfig, ResNetConfig, Shortcut, TokenPooling, VisionTransformerConfig, VisionTransformerSize, cast_floats,
@@ -82,7 +83,7 @@ fn outputs_have_their_shapes_and_are_the_head_of_the_features() {
     let device = Device::flex();
     for (config, width) in networks() {
         let network = init(&config, 1, &device);
-        let inputs = Tensor::<2>::random([4, 64], Distribution::Default, &device);
+        let inputs = uniform([4, 64], DType::F32);
         let features = network.features(inputs.clone());
         assert_eq!(features.dims(), [4, width], "{config:?}");
         let outputs = network.forward(inputs).into_data();
@@ -97,7 +98,7 @@ fn outputs_in_double_precision_agree() {
     let device = Device::flex();
     for (config, _) in networks() {
         let network = init(&config, 1, &device);
-        let inputs = Tensor::<2>::random([4, 64], Distribution::Default, &device);
+        let inputs = uniform([4, 64], DType::F32);
         let single = network.forward(inputs.clone()).into_data();
         let double = cast_floats(network, FloatDType::F64).forward(inputs.cast(FloatDType::F64)).into_data();
         assert_eq!(double.dtype(), DType::F64, "{config:?}");
@@ -113,7 +114,7 @@ fn gradients_reach_every_parameter_in_both_precisions() {
     for (config, _) in networks() {
         for dtype in [FloatDType::F32, FloatDType::F64] {
             let network = cast_floats(init(&config, 1, &device), dtype);
-            let inputs = Tensor::<2>::random([8, 64], Distribution::Default, &device).cast(dtype);
+            let inputs = uniform([8, 64], DType::F32).cast(dtype).autodiff();
             // Not a plain sum, whose gradient a batch normalisation takes away.
             let outputs = network.forward(inputs).powi_scalar(2);
             let gradients = outputs.sum().backward();
@@ -141,7 +142,7 @@ fn gradients_reach_every_parameter_of_the_language_models() {
 
 #[test]
 fn a_seed_gives_the_same_weights_from_any_thread() {
-    let inputs = Tensor::<2>::random([2, 64], Distribution::Default, &Device::flex());
+    let inputs = uniform([2, 64], DType::F32);
     for (config, _) in networks() {
         let outputs = |seed| init(&config, seed, &Device::flex()).forward(inputs.clone()).into_data();
         let alone = outputs(5);
@@ -180,7 +181,7 @@ fn numbers_of_parameters_are_the_known_ones() {
 fn batch_statistics_follow_training_and_stay_put_otherwise() {
     let device = Device::flex();
     let network = init(&NetworkConfig::conv_net(), 1, &device.clone().autodiff());
-    let inputs = Tensor::<2>::random([16, 64], Distribution::Normal(3.0, 1.0), &device);
+    let inputs = normal([16, 64], DType::F32) + 3.0;
     let output = |network: &Network| network.valid().forward(inputs.clone()).into_data();
     let before = output(&network);
     assert_eq!(output(&network), before, "evaluation moves no statistics");

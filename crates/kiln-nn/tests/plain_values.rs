@@ -7,8 +7,9 @@ use burn::module::Module;
 use burn::tensor::activation::{gelu, gelu_approximate, relu, silu};
 use burn::tensor::module::{attention, linear, max_pool2d};
 use burn::tensor::ops::{AttentionModuleOptions, MaxPoolOptions};
-use burn::tensor::{DType, Device, Distribution, FloatDType, Int, Tensor, s};
+use burn::tensor::{DType, Device, FloatDType, Int, Tensor, s};
 use kiln_autodiff::Tangent;
+use kiln_check::random::normal;
 use kiln_check::{assert_close, values};
 use kiln_nn::{
     Activation, BasicBlock, ConvNetConfig, DecoderTransformerConfig, LeNetConfig, MlpConfig, MlpNorm, NgramConfig,
@@ -20,7 +21,7 @@ fn device() -> Device {
 }
 
 fn inputs<const D: usize>(dims: [usize; D]) -> Tensor<D> {
-    Tensor::random(dims, Distribution::Normal(0.0, 1.0), (&device(), DType::F64))
+    normal(dims, DType::F64).autodiff()
 }
 
 /// Largest difference, as a part of the largest value.

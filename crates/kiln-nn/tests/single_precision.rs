@@ -2,8 +2,9 @@
 //! precision.
 
 use burn::module::Module;
-use burn::tensor::{Device, Distribution, FloatDType, Int, Tensor};
+use burn::tensor::{DType, Device, FloatDType, Int, Tensor};
 use kiln_autodiff::Tangent;
+use kiln_check::random;
 use kiln_check::{assert_close, values};
 use kiln_nn::{
     Activation, DecoderTransformerConfig, MlpConfig, MlpNorm, TokenPooling, VisionTransformerConfig, cast_floats,
@@ -28,7 +29,7 @@ fn assert_same<M: Module, const D: usize>(network: M, forward: impl Fn(&M, Float
 }
 
 fn normal<const D: usize>(dims: [usize; D]) -> Tensor<D> {
-    Tensor::random(dims, Distribution::Normal(0.0, 1.0), &Device::flex().autodiff())
+    random::normal(dims, DType::F32).autodiff()
 }
 
 #[test]

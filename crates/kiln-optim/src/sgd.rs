@@ -203,7 +203,8 @@ impl<const D: usize> RecordState for SgdState<D> {
 mod tests {
     use super::*;
     use burn::optim::momentum::MomentumConfig;
-    use burn::tensor::{DType, Distribution, TensorData};
+    use burn::tensor::{DType, TensorData};
+    use kiln_check::random::normal;
 
     fn path<O: Optimizer>(optimizer: &O, start: &Tensor<2>, grads: &[Tensor<2>]) -> TensorData {
         let steps = grads.iter().fold((start.clone(), None), |at, grad| optimizer.step(0.1, at.0, grad.clone(), at.1));
@@ -213,7 +214,7 @@ mod tests {
     #[test]
     fn the_fused_step_has_the_bits_of_burns_sgd() {
         // More than a chunk of elements, by a number that no vector width divides.
-        let normal = || Tensor::random([331, 127], Distribution::Normal(0.0, 1.0), &Device::flex());
+        let normal = || normal([331, 127], DType::F32);
         let (start, grads): (Tensor<2>, Vec<_>) = (normal(), (0..4).map(|_| normal()).collect());
         for nesterov in [false, true] {
             for penalty in [None, Some(WeightDecayConfig::new(0.1))] {

@@ -2,7 +2,8 @@
 
 use burn::optim::decay::WeightDecayConfig;
 use burn::optim::{AdamConfig, Optimizer};
-use burn::tensor::{DType, Device, Distribution, Tensor, TensorData};
+use burn::tensor::{DType, Device, Tensor, TensorData};
+use kiln_check::random::{normal, uniform};
 use kiln_check::{assert_close, values};
 use kiln_optim::{AdaDelta, DiffGrad, DiffGradConfig, DiffGradFriction, DiffGradState, EpsPlacement, OptimError};
 
@@ -79,12 +80,11 @@ fn constant_friction_of_one_is_burns_adam() {
         .with_eps_placement(EpsPlacement::Paper)
         .build()
         .unwrap();
-    let device = Device::flex();
-    let start = Tensor::<2>::random([7, 5], Distribution::Default, &device);
+    let start = uniform([7, 5], DType::F32);
     let (mut ours, mut state) = (start.clone(), None);
     let (mut theirs, mut their_state) = (start, None);
     for _ in 0..50 {
-        let grad = Tensor::random([7, 5], Distribution::Normal(0.0, 1.0), &device);
+        let grad = normal([7, 5], DType::F32);
         (ours, state) = diffgrad.step(1e-3, ours, grad.clone(), state);
         (theirs, their_state) = adam.step(1e-3, theirs, grad, their_state);
     }
@@ -138,9 +138,8 @@ fn weight_decay_enters_the_change_of_the_gradient() {
 #[test]
 fn the_update_knows_no_neighbours() {
     let optimizer = DiffGradConfig::new().build().unwrap();
-    let device = Device::flex();
-    let start = Tensor::<2>::random([6, 5], Distribution::Default, &device);
-    let grads = (0..4).map(|_| Tensor::<2>::random([6, 5], Distribution::Normal(0.0, 1.0), &device));
+    let start = uniform([6, 5], DType::F32);
+    let grads = (0..4).map(|_| normal::<2>([6, 5], DType::F32));
     let grads = grads.collect::<Vec<_>>();
     let (mut plain, mut state) = (start.clone(), None);
     let (mut flat, mut flat_state) = (start.clone().flatten::<1>(0, 1), None);

@@ -62,12 +62,13 @@ mod tests {
     use super::*;
     use crate::Values;
     use burn::tensor::activation::softmax;
-    use burn::tensor::{Device, Distribution, Tensor, Tolerance};
+    use burn::tensor::{DType, Device, Tensor, Tolerance};
+    use kiln_check::random::uniform;
 
     #[test]
     fn one_causal_head_is_its_formula() {
         let device = Device::flex();
-        let qkv = Tensor::<3>::random([1, 4, 6], Distribution::Default, &device);
+        let qkv = uniform([1, 4, 6], DType::F32);
         let part = |index: usize| qkv.clone().narrow(2, 2 * index, 2);
         let scores = part(0).matmul(part(1).transpose()) / 2f64.sqrt();
         let future = Tensor::<2>::ones([4, 4], &device).triu(1).mul_scalar(-1e9).unsqueeze();
@@ -80,8 +81,7 @@ mod tests {
 
     #[test]
     fn heads_lie_side_by_side() {
-        let device = Device::flex();
-        let qkv = Tensor::<3>::random([2, 3, 12], Distribution::Default, &device);
+        let qkv = uniform([2, 3, 12], DType::F32);
         // Queries, keys and values of four numbers each; the first head has the first two of each.
         let head = |head: usize| {
             let part = |part: usize| qkv.clone().narrow(2, 4 * part + 2 * head, 2);

@@ -20,7 +20,6 @@ struct TwoLayers {
 impl TwoLayers {
     fn new(bias: bool) -> Self {
         let device = Device::flex();
-        device.seed(1);
         let first = LinearConfig::new(3, 5).with_bias(bias).init(&device);
         let second = LinearConfig::new(5, 1).with_bias(bias).init(&device);
         double(Self { first, second })

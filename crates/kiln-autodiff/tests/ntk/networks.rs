@@ -10,7 +10,7 @@ use burn::tensor::ops::MaxPoolOptions;
 use burn::tensor::{Device, Int, Tensor};
 use kiln_autodiff::Numbers;
 
-use crate::double_precision::double;
+use crate::double_precision::{double, options};
 
 /// Two hidden layers, the second of which is run twice where `twice` is set.
 #[derive(Module, Debug)]
@@ -25,7 +25,6 @@ pub struct Perceptron {
 impl Perceptron {
     pub fn new(twice: bool) -> Self {
         let device = Device::flex();
-        device.seed(3);
         let layer = |inputs, outputs| LinearConfig::new(inputs, outputs).init(&device);
         double(Self { first: layer(4, 6), second: layer(6, 6), last: layer(6, 3), twice })
     }
@@ -56,24 +55,22 @@ pub struct Convnet {
 impl Convnet {
     pub fn new(pools: bool) -> Self {
         let device = Device::flex();
-        device.seed(4);
         let first =
             Conv2dConfig::new([2, 4], [3, 2]).with_stride([2, 1]).with_padding(PaddingConfig2d::Explicit(1, 0, 2, 1));
         let second = Conv2dConfig::new([4, 4], [3, 3]).with_groups(2).with_padding(PaddingConfig2d::Same);
         let third = Conv2dConfig::new([4, 2], [2, 2]).with_dilation([2, 1]).with_bias(false);
-        let mut norm = BatchNormConfig::new(4).init(&device);
-        norm.running_mean = RunningState::new(Tensor::from_floats([0.1, -0.2, 0.3, 0.0], &device));
-        norm.running_var = RunningState::new(Tensor::from_floats([0.5, 2.0, 1.5, 0.8], &device));
-        let net = Self {
+        let mut net = double(Self {
             first: first.init(&device),
-            norm,
+            norm: BatchNormConfig::new(4).init(&device),
             second: second.init(&device),
             third: third.init(&device),
             up: ConvTranspose2dConfig::new([2, 2], [2, 2]).init(&device),
             last: LinearConfig::new(if pools { 2 * 3 } else { 2 * 3 * 6 }, 2).init(&device),
             pools,
-        };
-        double(net)
+        });
+        net.norm.running_mean = RunningState::new(Tensor::from_data([0.1, -0.2, 0.3, 0.0], options()));
+        net.norm.running_var = RunningState::new(Tensor::from_data([0.5, 2.0, 1.5, 0.8], options()));
+        net
     }
 
     /// Of images `[n, 2, 6, 6]`.
@@ -107,7 +104,6 @@ pub struct Sequence {
 impl Sequence {
     pub fn new() -> Self {
         let device = Device::flex();
-        device.seed(5);
         let mix = Conv1dConfig::new(4, 6, 3).with_padding(PaddingConfig1d::Same).with_stride(2);
         double(Self {
             embedding: EmbeddingConfig::new(7, 4).init(&device),

@@ -182,6 +182,7 @@ mod tests {
     use super::*;
     use crate::CrossEntropyLossConfig;
     use burn::tensor::{DType, Device};
+    use kiln_check::random::cases;
     use kiln_check::{assert_close, assert_near, check_gradient, gradient, loss_suite, values};
     use proptest::prelude::*;
 
@@ -432,6 +433,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(cases(256))]
+
         #[test]
         fn losses_are_not_negative_and_do_not_increase_with_tau(
             scores in proptest::array::uniform3(-30.0..30.0_f64),

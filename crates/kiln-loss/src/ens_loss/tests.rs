@@ -1,4 +1,5 @@
 use burn::tensor::{DType, Device, Int, Tensor};
+use kiln_check::random::cases;
 use kiln_check::{assert_close, assert_near, values};
 use proptest::prelude::*;
 
@@ -313,6 +314,8 @@ fn bad_settings_and_batches_are_refused() {
 }
 
 proptest! {
+    #![proptest_config(cases(256))]
+
     #[test]
     fn every_draw_is_convex_calibrated_and_bounded(
         margins in proptest::collection::vec(-6.0..6.0_f64, 1..60),

@@ -1,4 +1,5 @@
-use burn::tensor::{DType, Device, Distribution, Int, Tensor};
+use burn::tensor::{DType, Device, Int, Tensor};
+use kiln_check::random::{cases, normal};
 use kiln_check::{assert_close, assert_near, gradient, loss_suite, values};
 use proptest::prelude::*;
 
@@ -115,9 +116,7 @@ fn the_exact_temperature_is_the_best_of_all() {
 
 #[test]
 fn flat_gaps_have_the_highest_temperature() {
-    device().seed(11);
-    let draws = Tensor::<2>::random([200, 10], Distribution::Normal(0.0, 1e-8), &device());
-    let draws: Vec<f64> = draws.into_data().iter::<f64>().collect();
+    let draws = values(&(normal([200, 10], DType::F32) * 1e-8));
     for (lambda0, alpha) in [(0.1, 10.0), (0.2, 10.0), (1.0, 2.0), (1.0, 1.05), (3.0, 10.0)] {
         let mut search = Adaptation { lambda0, alpha }.search(10);
         for gaps in draws.chunks(10).chain([&[0.0; 10][..]]) {
@@ -344,8 +343,7 @@ fn consistent_members_order_the_classes_and_the_hinge_does_not() {
 
 #[test]
 fn the_defect_of_symmetry_falls_with_the_temperature() {
-    device().seed(3);
-    let logits = Tensor::<2>::random([200, 5], Distribution::Normal(0.0, 2.0), &device());
+    let logits = normal([200, 5], DType::F32) * 2.0;
     assert!(symmetry_defect(&CompSumLoss::mae(), logits.clone()) < 1e-5);
     let defects = [0.1, 1.0, 10.0, 1000.0].map(|lambda| symmetry_defect(&kl(lambda), logits.clone()));
     assert!(defects.is_sorted_by(|a, b| a > b) && defects[3] < 0.05, "{defects:?}");
@@ -401,6 +399,8 @@ fn a_memory_that_cannot_be_its_own_is_refused() {
 }
 
 proptest! {
+    #![proptest_config(cases(256))]
+
     #[test]
     fn temperatures_stay_in_their_range(
         scores in proptest::collection::vec(-20.0..20.0_f64, 2..40),

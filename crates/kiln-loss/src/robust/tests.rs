@@ -1,4 +1,5 @@
 use burn::tensor::{DType, Device, Int, Tensor};
+use kiln_check::random::cases;
 use kiln_check::{assert_close, assert_near, gradient, loss_suite, values};
 use proptest::prelude::*;
 
@@ -163,6 +164,8 @@ fn settings_out_of_range_are_refused_with_their_value() {
 }
 
 proptest! {
+    #![proptest_config(cases(256))]
+
     #[test]
     fn symmetric_losses_add_up_to_a_constant(scores in proptest::array::uniform3(-20.0..20.0_f64)) {
         let sum = |loss: &dyn ClassificationLoss| (0..3).map(|class| value(loss, scores, class)).sum::<f64>();

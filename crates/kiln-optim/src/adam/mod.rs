@@ -144,7 +144,8 @@ impl Optimizer for Adam {
 mod tests {
     use super::*;
     use burn::optim::AdamWConfig;
-    use burn::tensor::{DType, Distribution, TensorData};
+    use burn::tensor::{DType, TensorData};
+    use kiln_check::random;
 
     /// Five steps on random gradients.
     fn path<O: Optimizer>(optimizer: &O, start: &Tensor<2>, grads: &[Tensor<2>], rate: f64) -> TensorData {
@@ -156,7 +157,7 @@ mod tests {
     }
 
     fn normal(shape: [usize; 2]) -> Tensor<2> {
-        Tensor::random(shape, Distribution::Normal(0.0, 1.0), &Device::flex())
+        random::normal(shape, DType::F32)
     }
 
     #[test]

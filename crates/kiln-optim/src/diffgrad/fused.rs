@@ -282,7 +282,8 @@ mod tests {
     use super::*;
     use burn::optim::Optimizer;
     use burn::optim::decay::WeightDecayConfig;
-    use burn::tensor::{Device, Distribution, TensorData};
+    use burn::tensor::{DType, Device, TensorData};
+    use kiln_check::random::normal;
 
     fn every_option() -> Vec<DiffGradConfig> {
         let frictions = [
@@ -319,18 +320,17 @@ mod tests {
 
     #[test]
     fn the_fused_step_equals_the_composition_of_tensor_operations() {
-        let device = Device::flex();
         for config in every_option() {
             let optimizer = config.build().unwrap();
             // Longer than a chunk by a number that no vector width divides.
-            let start = Tensor::<1>::random([CHUNK + 37], Distribution::Normal(0.0, 1.0), &device);
+            let start = normal([CHUNK + 37], DType::F32);
             let mut fused = (start.clone(), DiffGradState::zeros_like(&start));
             if config.amsgrad {
                 fused.1.max_moment_2 = Some(start.zeros_like());
             }
             let mut composed = fused.clone();
             for time in 1..=4 {
-                let grad = Tensor::random(start.shape(), Distribution::Normal(0.0, 2.0), &device);
+                let grad = normal(start.dims(), DType::F32) * 2.0;
                 let coefficients = optimizer.coefficients(1e-2, time);
                 assert!(accepts(&fused.0, &grad, &fused.1));
                 fused = step(&optimizer, coefficients, fused.0, grad.clone(), fused.1);

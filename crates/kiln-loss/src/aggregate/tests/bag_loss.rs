@@ -1,6 +1,7 @@
 use burn::tensor::{DType, Device, Int, Tensor};
 use kiln_check::closeness::{assert_close, assert_near, values};
 use kiln_check::gradient::check_gradient;
+use kiln_check::random::cases;
 use proptest::prelude::*;
 
 use super::{matrix, uniform};
@@ -294,6 +295,8 @@ fn bad_settings_and_batches_are_refused() {
 }
 
 proptest! {
+    #![proptest_config(cases(256))]
+
     #[test]
     fn the_instance_level_is_never_below_the_bag_level(
         predictions in prop::collection::vec(-20.0..20.0_f64, 30),

@@ -136,7 +136,8 @@ impl SrCnn {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use burn::tensor::Distribution;
+    use burn::tensor::DType;
+    use kiln_check::random;
 
     fn network(config: SrCnnConfig) -> SrCnn {
         config.init_seeded(1, &Device::flex()).unwrap()
@@ -148,7 +149,7 @@ mod tests {
         for (kernels, reach) in [([9, 1, 5], 6), ([9, 5, 5], 8)] {
             let network = network(SrCnnConfig::paper([1, 9, 9]).with_kernels(kernels).with_channels([4, 3]));
             assert_eq!(network.reach(), reach);
-            let image = Tensor::<4>::random([1, 1, 25, 25], Distribution::Default, &device);
+            let image = random::normal([1, 1, 25, 25], DType::F32);
             let output =
                 |image: Tensor<4>| network.forward(image).slice([0..1, 0..1, 12..13, 12..13]).into_scalar::<f32>();
             let moved = |distance: usize| {
@@ -171,7 +172,7 @@ mod tests {
     #[test]
     fn weights_of_zero_give_the_input_and_the_paper_s_network_nothing() {
         let device = Device::flex();
-        let image = Tensor::<4>::random([1, 1, 8, 8], Distribution::Default, &device);
+        let image = random::normal([1, 1, 8, 8], DType::F32);
         for (config, expected) in [
             (SrCnnConfig::new([1, 8, 8]), image.clone()),
             (SrCnnConfig::paper([1, 8, 8]), Tensor::zeros([1, 1, 8, 8], &device)),

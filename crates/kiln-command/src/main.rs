@@ -7,6 +7,7 @@ mod cli;
 mod commands;
 mod failure;
 mod inline_picture;
+mod inputs;
 mod output;
 mod reading;
 mod selection;

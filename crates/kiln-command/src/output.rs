@@ -1,8 +1,10 @@
 //! What goes to the standard output: tables and figures for a person, JSON and rows for other programs.
 
 use std::io::{ErrorKind, Write};
+use std::path::Path;
 
 use kiln_lab::LabError;
+use serde::Serializer;
 
 /// Prints a text as it is.
 ///
@@ -27,10 +29,15 @@ pub fn quoted(text: &str) -> String {
     if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_string() }
 }
 
+/// A path in a JSON document, which holds Unicode alone: what else a name has becomes `\u{fffd}`, as it is shown elsewhere.
+pub fn lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&path.to_string_lossy())
+}
+
 fn write(mut to: impl Write, bytes: &[u8]) -> Result<(), LabError> {
     match to.write_all(bytes).and_then(|()| to.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(LabError::io("write", std::path::Path::new("the standard output"), error))
+            Err(LabError::io("write", Path::new("the standard output"), error))
         }
         _ => Ok(()),
     }

@@ -178,20 +178,42 @@ fn decode_file(path: &Path, size: Option<(usize, usize)>) -> Result<DynamicImage
 /// # Errors
 /// [`DataError::Malformed`] where they are no picture or a truncated one.
 pub fn decode(path: &Path, bytes: &[u8], size: Option<(usize, usize)>) -> Result<DynamicImage, DataError> {
-    let picture = image::load_from_memory(bytes).map_err(|error| {
+    Ok(resized(load(path, bytes)?, size))
+}
+
+/// As [`decode`], but a picture that lets something through is refused: what is behind it is not known, and what its file
+/// says of the colours there is seen by nobody.
+///
+/// # Errors
+/// [`DataError::Malformed`], also for a picture that is transparent somewhere.
+pub fn decode_opaque(path: &Path, bytes: &[u8], size: Option<(usize, usize)>) -> Result<DynamicImage, DataError> {
+    let picture = load(path, bytes)?;
+    if picture.color().has_alpha() && picture.to_rgba16().pixels().any(|pixel| pixel.0[3] != u16::MAX) {
+        let expected =
+            "a picture that is opaque everywhere: what is behind it is not known, save it without transparency";
+        return Err(DataError::malformed(path, "", "transparent parts", expected));
+    }
+    Ok(resized(picture, size))
+}
+
+fn load(path: &Path, bytes: &[u8]) -> Result<DynamicImage, DataError> {
+    image::load_from_memory(bytes).map_err(|error| {
         DataError::malformed(
             path,
             "",
             format!("an unreadable picture ({error})"),
             "a whole PNG, JPEG, GIF, WebP or BMP",
         )
-    })?;
-    Ok(match size {
+    })
+}
+
+fn resized(picture: DynamicImage, size: Option<(usize, usize)>) -> DynamicImage {
+    match size {
         Some((height, width)) if (picture.height() as usize, picture.width() as usize) != (height, width) => {
             picture.resize_exact(width as u32, height as u32, FilterType::Triangle)
         }
         _ => picture,
-    })
+    }
 }
 
 /// Pictures directly in a folder, sorted by name.

@@ -4,7 +4,7 @@ use std::io::Cursor;
 use std::path::Path;
 
 use image::imageops::{self, FilterType};
-use image::{ColorType, DynamicImage, GrayImage, ImageBuffer, ImageFormat, Luma, Rgb, RgbImage};
+use image::{DynamicImage, GrayImage, ImageBuffer, ImageFormat, Luma, Rgb, RgbImage};
 
 use crate::{DataError, image_folder};
 
@@ -20,10 +20,10 @@ pub struct ImagePlanes {
 }
 
 impl ImagePlanes {
-    /// Reads a picture file; transparency is left out.
+    /// Reads a picture file of eight or sixteen bits a channel, all of which count.
     ///
     /// # Errors
-    /// [`DataError::Io`] and [`DataError::Malformed`] where it cannot be read.
+    /// [`DataError::Io`] and [`DataError::Malformed`] where it cannot be read or is transparent somewhere.
     pub fn read(path: &Path) -> Result<Self, DataError> {
         Self::read_resized(path, None)
     }
@@ -31,19 +31,16 @@ impl ImagePlanes {
     /// As [`read`](Self::read), brought to a height and width where some are given.
     pub(crate) fn read_resized(path: &Path, size: Option<(usize, usize)>) -> Result<Self, DataError> {
         let bytes = std::fs::read(path).map_err(|source| DataError::io(path, source))?;
-        Ok(Self::of_picture(path.display().to_string(), &image_folder::decode(path, &bytes, size)?))
+        Ok(Self::of_picture(path.display().to_string(), &image_folder::decode_opaque(path, &bytes, size)?))
     }
 
     fn of_picture(name: String, picture: &DynamicImage) -> Self {
         let (height, width) = (picture.height() as usize, picture.width() as usize);
-        let is_grey = matches!(picture.color(), ColorType::L8 | ColorType::La8 | ColorType::L16 | ColorType::La16);
-        let level = |byte: u8| f32::from(byte) / 255.0;
-        if is_grey {
-            let values = picture.to_luma8().as_raw().iter().map(|&byte| level(byte)).collect();
-            return Self { name, shape: [1, height, width], values };
+        if !picture.color().has_color() {
+            return Self { name, shape: [1, height, width], values: picture.to_luma32f().into_raw() };
         }
-        let bytes = picture.to_rgb8();
-        let plane = |channel: usize| bytes.as_raw().iter().skip(channel).step_by(3).map(|&byte| level(byte));
+        let levels = picture.to_rgb32f();
+        let plane = |channel: usize| levels.as_raw().iter().skip(channel).step_by(3).copied();
         Self { name, shape: [3, height, width], values: (0..3).flat_map(plane).collect() }
     }
 
@@ -228,6 +225,27 @@ mod tests {
             assert_eq!(read.shape, shape);
             assert!(read.values.iter().zip(&picture.values).all(|(a, b)| (a - b).abs() <= 0.5 / 255.0 + 1e-6));
         }
+    }
+
+    #[test]
+    fn sixteen_bits_count_and_what_is_transparent_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let saved = |name: &str, picture: DynamicImage| {
+            let path = folder.path().join(name);
+            picture.save(&path).unwrap();
+            path
+        };
+        let grey = saved("grey.png", ImageBuffer::from_pixel(2, 1, Luma([0x1234_u16])).into());
+        assert_eq!(ImagePlanes::read(&grey).unwrap().values, [4660.0 / 65535.0; 2]);
+        let colour = saved("colour.png", ImageBuffer::from_pixel(1, 1, Rgb([1_u16, 0x1234, u16::MAX])).into());
+        assert_eq!(ImagePlanes::read(&colour).unwrap().values, [1.0 / 65535.0, 4660.0 / 65535.0, 1.0]);
+
+        let with_alpha =
+            |alpha: u8| -> DynamicImage { ImageBuffer::from_pixel(2, 2, image::Rgba([51, 0, 255, alpha])).into() };
+        let opaque = ImagePlanes::read(&saved("opaque.png", with_alpha(255))).unwrap();
+        assert_eq!((opaque.shape, opaque.values[0]), ([3, 2, 2], 51.0 / 255.0));
+        let message = ImagePlanes::read(&saved("glass.png", with_alpha(254))).unwrap_err().to_string();
+        assert!(message.contains("glass.png: found transparent parts, expected a picture that is opaque"), "{message}");
     }
 
     #[test]

@@ -92,6 +92,14 @@ pub enum ImageSource {
 }
 
 impl ImageSource {
+    /// The name that the picture has or will have, see [`ImagePlanes::name`].
+    pub fn name(&self) -> String {
+        match self {
+            Self::File(path) => path.display().to_string(),
+            Self::Held(picture) => picture.name.clone(),
+        }
+    }
+
     /// The picture.
     ///
     /// # Errors

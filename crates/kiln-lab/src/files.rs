@@ -1,6 +1,10 @@
 //! Files that are written whole or not at all.
 
-use std::{fs, io::Write, path::Path};
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+};
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -36,6 +40,62 @@ fn whole_file() -> tempfile::Builder<'static, 'static> {
         builder.permissions(fs::Permissions::from_mode(0o666));
     }
     builder
+}
+
+/// Files that come into a folder all together: none of them where something goes wrong before the last.
+///
+/// They wait in a hidden folder on the same disk, which goes with the value.
+#[derive(Debug)]
+pub struct Together {
+    folder: PathBuf,
+    waiting: tempfile::TempDir,
+    names: Vec<String>,
+}
+
+impl Together {
+    /// For `folder`, which need not exist yet.
+    ///
+    /// # Errors
+    /// [`LabError::Io`] where there can be no files.
+    pub fn new(folder: &Path) -> Result<Self, LabError> {
+        let here = |path: &Path| if path.as_os_str().is_empty() { PathBuf::from(".") } else { path.to_path_buf() };
+        let above = folder.ancestors().map(here).find(|path| path.exists()).unwrap_or_default();
+        let made = tempfile::Builder::new().prefix(".partial-").tempdir_in(&above);
+        let waiting = made.map_err(|source| LabError::io("create a folder in", &above, source))?;
+        Ok(Self { folder: folder.to_path_buf(), waiting, names: Vec::new() })
+    }
+
+    /// Adds a file.
+    ///
+    /// # Errors
+    /// [`LabError::Io`], for example on a full disk, and where a folder has the name.
+    pub fn write(&mut self, name: &str, bytes: &[u8]) -> Result<(), LabError> {
+        let target = self.folder.join(name);
+        if target.is_dir() {
+            return Err(LabError::io("write", target, std::io::ErrorKind::IsADirectory.into()));
+        }
+        self.names.push(name.to_string());
+        write_whole(&self.waiting.path().join(name), bytes)
+    }
+
+    /// Brings the files to their places, and gives these.
+    ///
+    /// # Errors
+    /// [`LabError::Io`] where a place cannot be taken.
+    pub fn finish(self) -> Result<Vec<PathBuf>, LabError> {
+        fs::create_dir_all(&self.folder).map_err(|source| LabError::io("create", &self.folder, source))?;
+        let place = |name: &String| -> Result<PathBuf, LabError> {
+            let (from, to) = (self.waiting.path().join(name), self.folder.join(name));
+            let failed = |source| LabError::io("write", &to, source);
+            if fs::symlink_metadata(&to).is_ok_and(|known| !known.is_file()) {
+                write_whole(&to, &fs::read(&from).map_err(failed)?)?;
+            } else {
+                fs::rename(&from, &to).map_err(failed)?;
+            }
+            Ok(to)
+        };
+        self.names.iter().map(place).collect()
+    }
 }
 
 /// Writes `value` as indented JSON, whole.
@@ -138,6 +198,32 @@ mod tests {
         let null = Path::new("/dev/null");
         write_whole(null, b"nothing").unwrap();
         assert!(!null.metadata().unwrap().is_file());
+    }
+
+    #[test]
+    fn files_come_together_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let (new, entries) = (folder.path().join("a/b"), |path: &Path| fs::read_dir(path).unwrap().count());
+        let mut files = Together::new(&new).unwrap();
+        files.write("1", b"one").unwrap();
+        assert!(!new.exists());
+        drop(files);
+        assert_eq!(entries(folder.path()), 0, "something stayed behind");
+
+        let mut files = Together::new(&new).unwrap();
+        files.write("1", b"one").unwrap();
+        files.write("2", b"two").unwrap();
+        assert_eq!(files.finish().unwrap(), [new.join("1"), new.join("2")]);
+        assert_eq!((entries(folder.path()), entries(&new)), (1, 2));
+        assert_eq!(fs::read_to_string(new.join("2")).unwrap(), "two");
+
+        fs::create_dir(new.join("3")).unwrap();
+        let mut files = Together::new(&new).unwrap();
+        files.write("1", b"another").unwrap();
+        assert!(files.write("3", b"").is_err());
+        drop(files);
+        assert_eq!((fs::read_to_string(new.join("1")).unwrap(), entries(&new)), ("one".to_string(), 3));
+        assert!(Together::new(&new.join("1/below")).is_err());
     }
 
     #[test]

@@ -96,12 +96,9 @@ impl AutoencoderConfig {
 
     fn build_variational(&self, weights: &mut WeightStream) -> Result<VariationalAutoencoder, NetworkError> {
         let (encoder, width) = self.encoder(weights)?;
-        Ok(VariationalAutoencoder {
-            encoder,
-            mean: weights.linear(width, self.code_size),
-            log_variance: weights.linear(width, self.code_size),
-            decoder: self.decoder(weights)?,
-        })
+        let mean = weights.linear(width, self.code_size);
+        let code = GaussianCode { mean, log_variance: weights.linear(width, self.code_size) };
+        Ok(VariationalAutoencoder { encoder, code, decoder: self.decoder(weights)? })
     }
 
     /// The encoder, and the width of its output.
@@ -134,62 +131,13 @@ impl AutoencoderConfig {
 ///
 /// Source: arXiv 1511.06409, sections 3.1 and 3.2.
 #[derive(Module, Debug)]
-pub struct Autoencoder {
+pub struct Autoencoder<C: Module = Linear> {
     /// Image to the values from which the code is formed.
     pub encoder: ImageEncoder,
-    /// Those to the code, a linear layer.
-    pub code: Linear,
+    /// Those to the code: a linear layer, or the two of a Gaussian code.
+    pub code: C,
     /// Code to image.
     pub decoder: ImageDecoder,
-}
-
-impl Autoencoder {
-    /// The codes of images.
-    ///
-    /// # Shapes
-    /// - `images`: `[batch_size, channels, height, width]`
-    /// - output: `[batch_size, code_size]`
-    pub fn encode(&self, images: Tensor<4>) -> Tensor<2> {
-        self.encode_in(&Values, images)
-    }
-
-    /// [`Autoencoder::encode`] over any kind of number.
-    pub fn encode_in<N: Numbers>(&self, numbers: &N, images: N::T<4>) -> N::T<2> {
-        numbers.linear(&self.code, self.encoder.forward_in(numbers, images))
-    }
-
-    /// The images of codes.
-    ///
-    /// # Shapes
-    /// - `codes`: `[batch_size, code_size]`
-    /// - output: `[batch_size, channels, height, width]`, in `(0, 1)`
-    pub fn decode(&self, codes: Tensor<2>) -> Tensor<4> {
-        self.decode_in(&Values, codes)
-    }
-
-    /// [`Autoencoder::decode`] over any kind of number.
-    pub fn decode_in<N: Numbers>(&self, numbers: &N, codes: N::T<2>) -> N::T<4> {
-        self.decoder.forward_in(numbers, codes)
-    }
-
-    /// `decode(encode(images))`.
-    ///
-    /// # Shapes
-    /// - `images`: `[batch_size, channels, height, width]`
-    /// - output: as `images`, in `(0, 1)`
-    pub fn forward(&self, images: Tensor<4>) -> Tensor<4> {
-        self.forward_in(&Values, images)
-    }
-
-    /// [`Autoencoder::forward`] over any kind of number.
-    pub fn forward_in<N: Numbers>(&self, numbers: &N, images: N::T<4>) -> N::T<4> {
-        self.decode_in(numbers, self.encode_in(numbers, images))
-    }
-
-    /// `[channels, height, width]` of one image.
-    pub fn image_shape(&self) -> [usize; 3] {
-        self.encoder.image_shape()
-    }
 }
 
 /// An autoencoder whose code is a Gaussian: `q(z|x) = N(mean(x), diag(exp(log_variance(x))))`, `x^ = decode(z)`.
@@ -208,16 +156,50 @@ impl Autoencoder {
 /// ```
 ///
 /// Source: arXiv 1312.6114; trained by an expected loss in arXiv 1511.06409, section 3.3.
+pub type VariationalAutoencoder = Autoencoder<GaussianCode>;
+
+/// The layers that form a Gaussian code.
 #[derive(Module, Debug)]
-pub struct VariationalAutoencoder {
-    /// Image to the values from which the code's distribution is formed.
-    pub encoder: ImageEncoder,
-    /// Those to the means of the code.
+pub struct GaussianCode {
+    /// To the means.
     pub mean: Linear,
-    /// Those to the logarithms of its variances.
+    /// To the logarithms of the variances.
     pub log_variance: Linear,
-    /// Code to image.
-    pub decoder: ImageDecoder,
+}
+
+/// What forms a code, of which one is the likeliest.
+pub trait CodeLayer: Module {
+    /// The likeliest code.
+    ///
+    /// # Shapes
+    /// - `hidden`: `[batch_size, width]`, what the encoder gives
+    /// - output: `[batch_size, code_size]`
+    fn likeliest_in<N: Numbers>(&self, numbers: &N, hidden: N::T<2>) -> N::T<2>;
+}
+
+/// There is but one code.
+impl CodeLayer for Linear {
+    fn likeliest_in<N: Numbers>(&self, numbers: &N, hidden: N::T<2>) -> N::T<2> {
+        numbers.linear(self, hidden)
+    }
+}
+
+/// The means.
+impl CodeLayer for GaussianCode {
+    fn likeliest_in<N: Numbers>(&self, numbers: &N, hidden: N::T<2>) -> N::T<2> {
+        numbers.linear(&self.mean, hidden)
+    }
+}
+
+impl Autoencoder {
+    /// The codes of images.
+    ///
+    /// # Shapes
+    /// - `images`: `[batch_size, channels, height, width]`
+    /// - output: `[batch_size, code_size]`
+    pub fn encode(&self, images: Tensor<4>) -> Tensor<2> {
+        self.likeliest_in(&Values, images)
+    }
 }
 
 impl VariationalAutoencoder {
@@ -233,12 +215,18 @@ impl VariationalAutoencoder {
     /// [`VariationalAutoencoder::encode`] over any kind of number.
     pub fn encode_in<N: Numbers>(&self, numbers: &N, images: N::T<4>) -> (N::T<2>, N::T<2>) {
         let hidden = self.encoder.forward_in(numbers, images);
-        (numbers.linear(&self.mean, hidden.clone()), numbers.linear(&self.log_variance, hidden))
+        (numbers.linear(&self.code.mean, hidden.clone()), numbers.linear(&self.code.log_variance, hidden))
     }
+}
 
-    /// The means alone.
-    pub fn mean_in<N: Numbers>(&self, numbers: &N, images: N::T<4>) -> N::T<2> {
-        numbers.linear(&self.mean, self.encoder.forward_in(numbers, images))
+impl<C: CodeLayer> Autoencoder<C> {
+    /// The likeliest codes of images, over any kind of number: the codes themselves, or the means where they are Gaussian.
+    ///
+    /// # Shapes
+    /// - `images`: `[batch_size, channels, height, width]`
+    /// - output: `[batch_size, code_size]`
+    pub fn likeliest_in<N: Numbers>(&self, numbers: &N, images: N::T<4>) -> N::T<2> {
+        self.code.likeliest_in(numbers, self.encoder.forward_in(numbers, images))
     }
 
     /// The images of codes.
@@ -250,12 +238,12 @@ impl VariationalAutoencoder {
         self.decode_in(&Values, codes)
     }
 
-    /// [`VariationalAutoencoder::decode`] over any kind of number.
+    /// [`Autoencoder::decode`] over any kind of number.
     pub fn decode_in<N: Numbers>(&self, numbers: &N, codes: N::T<2>) -> N::T<4> {
         self.decoder.forward_in(numbers, codes)
     }
 
-    /// `decode(mean(images))`: the image of the likeliest code.
+    /// The images of the likeliest codes of images.
     ///
     /// # Shapes
     /// - `images`: `[batch_size, channels, height, width]`
@@ -264,9 +252,9 @@ impl VariationalAutoencoder {
         self.forward_in(&Values, images)
     }
 
-    /// [`VariationalAutoencoder::forward`] over any kind of number.
+    /// [`Autoencoder::forward`] over any kind of number.
     pub fn forward_in<N: Numbers>(&self, numbers: &N, images: N::T<4>) -> N::T<4> {
-        self.decode_in(numbers, self.mean_in(numbers, images))
+        self.decode_in(numbers, self.likeliest_in(numbers, images))
     }
 
     /// `[channels, height, width]` of one image.

@@ -10,7 +10,7 @@
 //! | [`ConvNet`] | small images, with batch normalisation | `convs.N`, `norms.N`, `head` |
 //! | [`ResNet`] | images; depths 8 to 56 (CIFAR), 18 and 34 | torchvision's |
 //! | [`VisionTransformer`] | images; micro, tiny, small, base | timm's |
-//! | [`Autoencoder`], [`VariationalAutoencoder`] | images through a code | `encoder`, `code` or `mean` and `log_variance`, `decoder` |
+//! | [`Autoencoder`], [`VariationalAutoencoder`] | images through a code | `encoder`, `code` or `code.mean` and `code.log_variance`, `decoder` |
 //! | [`SrCnn`] | enlarged images, made sharp | `conv1`, `conv2`, `conv3` |
 //! | [`NgramLanguageModel`] | the next word from the last few | `encoder.embedding`, `encoder.layers.N`, `head` |
 //! | [`DecoderTransformer`] | text | GPT-2's |
@@ -65,7 +65,7 @@ mod weight_stream;
 mod weights;
 
 pub use activation::Activation;
-pub use autoencoder::{Autoencoder, AutoencoderConfig, CoderLayers, VariationalAutoencoder};
+pub use autoencoder::{Autoencoder, AutoencoderConfig, CodeLayer, CoderLayers, GaussianCode, VariationalAutoencoder};
 pub use convnet::{ConvNet, ConvNetConfig};
 pub use decoder_transformer::{
     DecoderAttention, DecoderBlock, DecoderMlp, DecoderTransformer, DecoderTransformerConfig, Projection,

@@ -396,9 +396,9 @@ impl Network {
                 network.features_in(numbers, images(numbers, inputs, network.image_shape()))
             }
             Self::NextWord(network) => network.features_in(numbers, numbers.value(&inputs).int()),
-            Self::Autoencoder(network) => network.encode_in(numbers, images(numbers, inputs, network.image_shape())),
+            Self::Autoencoder(network) => network.likeliest_in(numbers, images(numbers, inputs, network.image_shape())),
             Self::VariationalAutoencoder(network) => {
-                network.mean_in(numbers, images(numbers, inputs, network.image_shape()))
+                network.likeliest_in(numbers, images(numbers, inputs, network.image_shape()))
             }
             Self::SrCnn(_) => inputs,
         }

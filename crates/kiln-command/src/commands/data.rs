@@ -234,7 +234,7 @@ fn document(splits: &Splits, summary: &Summary, sheet: Option<&Path>) -> Value {
         "features": summary.features,
         "targets": splits.preprocessing.targets,
         "notes": splits.notes,
-        "sheet": sheet,
+        "sheet": sheet.map(Path::to_string_lossy),
     })
 }
 
@@ -319,7 +319,7 @@ fn bring(name: &str, global: &Global) -> CommandResult {
     if global.json {
         let files: Vec<Value> = files
             .iter()
-            .map(|(file, checked)| json!({ "file": file, "checksum_of": checked.map(Checked::name) }))
+            .map(|(file, checked)| json!({ "file": file.to_string_lossy(), "checksum_of": checked.map(Checked::name) }))
             .collect();
         output::print_line(&json!({ "name": name, "downloaded": fetched, "files": files }).to_string())?;
     } else {

@@ -14,6 +14,7 @@ use super::evaluate::{ModelArgs, test_rows};
 use super::images::{self, PictureOutput};
 use crate::cli::Global;
 use crate::failure::{CommandResult, Failure};
+use crate::inputs::Inputs;
 use crate::output::{self, quoted};
 
 /// Which model, for what.
@@ -39,7 +40,8 @@ pub struct PredictArgs {
     /// Of a language model: how many of the likeliest next words are listed [default: 5]
     #[arg(long, value_name = "K")]
     top: Option<usize>,
-    /// File to write [default: the standard output]; of a model that gives pictures, the folder for them
+    /// File to write [default: the standard output]; of a model that gives pictures, the folder for them. What is read is not
+    /// written over
     #[arg(long, value_name = "FILE")]
     to: Option<PathBuf>,
     /// One line a row with columns, or one JSON object a row
@@ -57,14 +59,17 @@ enum Format {
 }
 
 impl PredictArgs {
-    /// Refuses what only models that give pictures take.
-    fn check_rows(&self) -> Result<(), Failure> {
+    /// Refuses what only models that give pictures take, and to write over the rows.
+    fn check_rows(&self, global: &Global) -> Result<(), Failure> {
         if self.codes {
             return Err(Failure::usage("--codes: the model is no autoencoder; leave it out"));
         }
-        match &self.data[..] {
-            [_, second, ..] => Err(Failure::usage(format!("{second}: one file or folder at a time"))),
-            _ => Ok(()),
+        if let [_, second, ..] = &self.data[..] {
+            return Err(Failure::usage(format!("{second}: one file or folder at a time")));
+        }
+        match &self.to {
+            Some(file) => Inputs::new(Inputs::of_source(self.source(), &global.data())).refuse(file),
+            None => Ok(()),
         }
     }
 
@@ -91,7 +96,7 @@ pub fn run(args: PredictArgs, global: &Global) -> CommandResult {
         let asked = PictureOutput { sources: &args.data, to: args.to.as_ref(), codes: args.codes, as_csv };
         return images::predict(&model, &network, &asked, global, &device);
     }
-    args.check_rows()?;
+    args.check_rows(global)?;
     let text = if model.reads_text() {
         next_words(&args, &model, &network, as_csv, global, &device)?
     } else {

@@ -37,7 +37,7 @@ pub fn run(args: ReportArgs, global: &Global) -> CommandResult {
         }
     };
     if global.json {
-        print_line(&json!({ "report": path }).to_string())?;
+        print_line(&json!({ "report": path.to_string_lossy() }).to_string())?;
     } else {
         print_line(&path.display().to_string())?;
     }

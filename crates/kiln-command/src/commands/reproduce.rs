@@ -115,7 +115,7 @@ impl Outcome {
     fn json(&self) -> Value {
         json!({
             "method": self.method,
-            "run": self.folder,
+            "run": self.folder.to_string_lossy(),
             "scale": self.scale,
             "seconds": self.seconds,
             "held": self.verdict.held(),

@@ -27,8 +27,8 @@ pub fn run(args: RunsArgs, global: &Global) -> CommandResult {
     }
     if global.json {
         let listed = runs.runs.iter().map(|run| {
-            json!({ "run": run.name(), "folder": run.folder, "manifest": run.manifest, "outcome": run.outcome(),
-                    "findings": run.verdict.as_ref().map(|verdict| &verdict.findings) })
+            json!({ "run": run.name(), "folder": run.folder.to_string_lossy(), "manifest": run.manifest,
+                    "outcome": run.outcome(), "findings": run.verdict.as_ref().map(|verdict| &verdict.findings) })
         });
         print_line(&Value::from(listed.collect::<Vec<_>>()).to_string())?;
     } else if runs.runs.is_empty() {

@@ -20,7 +20,7 @@ use super::bags::{self, BagParts, BagQuality};
 use super::images;
 use crate::cli::Global;
 use crate::failure::{CommandResult, Failure};
-use crate::output::print_line;
+use crate::output::{lossy, print_line};
 use crate::reading::{RowArgs, unit};
 
 /// What to train, on what, and how. Without a flag, `--config` decides; without either, the default.
@@ -371,6 +371,7 @@ pub(super) fn course(trained: &Trained) -> Plot {
 
 #[derive(Debug, Serialize)]
 struct Summary {
+    #[serde(serialize_with = "lossy")]
     run: PathBuf,
     data: String,
     model: String,

@@ -77,6 +77,45 @@ fn equal_pictures_are_one_and_different_ones_less() {
 }
 
 #[test]
+fn equal_pictures_leave_the_mean_of_the_others_and_are_counted() {
+    let session = Session::new();
+    for (name, stripes) in [("1.png", 0.1), ("2.png", 0.05), ("3.png", 0.02)] {
+        grey(&session, &format!("a/{name}"), [64, 48], 0.1);
+        grey(&session, &format!("b/{name}"), [64, 48], stripes);
+    }
+    let line = "compare-images a b --scales 1";
+    let found = json(&session.kiln(&format!("{line} --json")).succeeds().out);
+    let pictures = found["pictures"].as_array().unwrap();
+    assert_eq!(pictures[0]["psnr"], Value::Null);
+    let expected = (number(&pictures[1], "psnr") + number(&pictures[2], "psnr")) / 2.0;
+    assert!((number(&found["mean"], "psnr") - expected).abs() < 1e-9, "{found}");
+    assert_eq!(found["mean"]["psnr_pictures"], 2);
+    let shown = session.kiln(line).succeeds().out;
+    assert!(shown.contains("inf") && shown.contains(&format!("{expected:.2}")), "{shown}");
+    assert!(shown.contains("the mean PSNR is that of 2 of 3 pictures: of equal ones, PSNR is infinite"), "{shown}");
+
+    let equal = json(&session.kiln("compare-images a a --scales 1 --json").succeeds().out);
+    assert_eq!((&equal["mean"]["psnr"], &equal["mean"]["psnr_pictures"]), (&Value::Null, &0.into()));
+    let shown = session.kiln("compare-images a a --scales 1").succeeds().out;
+    assert!(shown.contains("inf") && !shown.contains("of 3 pictures"), "{shown}");
+}
+
+#[cfg(unix)]
+#[test]
+fn names_that_are_no_unicode_are_shown_as_far_as_they_can_be() {
+    use std::os::unix::ffi::OsStrExt;
+
+    let session = Session::new();
+    grey(&session, "a.png", [64, 48], 0.1);
+    let odd = std::ffi::OsStr::from_bytes(b"b-\xff.png");
+    std::fs::copy(session.path().join("a.png"), session.path().join(odd)).unwrap();
+    let output = session.command("compare-images --scales 1 --json a.png").arg(odd).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let found = json(&String::from_utf8(output.stdout).unwrap());
+    assert_eq!((&found["pictures"][0]["a"], &found["pictures"][0]["b"]), (&"a.png".into(), &"b-\u{fffd}.png".into()));
+}
+
+#[test]
 fn folders_are_matched_by_name_and_averaged() {
     let session = Session::new();
     for (name, stripes) in [("1.png", 0.1), ("2.png", 0.2)] {
@@ -118,13 +157,14 @@ fn pictures_that_cannot_be_compared_are_refused() {
         ("a.png wide.png --scales 1", 1, "a.png has 64 x 48 pixels, grey of 8 bits, and wide.png has 65 x 48 pixels"),
         ("a.png colour.png", 1, "colour.png has 64 x 64 pixels, red, green and blue of 8 bits"),
         ("a.png deep.png", 1, "deep.png has 64 x 48 pixels, grey of 16 bits"),
-        ("a.png glass.png", 1, "glass.png: parts of the picture are transparent"),
+        ("a.png glass.png", 1, "glass.png: found transparent parts"),
         ("a.png broken.png", 1, "broken.png: found an unreadable picture"),
         ("a.png nothing.png", 2, "nothing.png: there is no such file or folder"),
         ("a.png folder", 2, "folder is a folder and a.png is a file"),
         ("folder folder", 2, "folder: there are no pictures in this folder"),
         ("a.png", 2, "required arguments were not provided"),
         ("a.png a.png --window 4", 2, "--window 4: ssim: window size = 4 is out of range, it must be odd"),
+        ("a.png a.png --window 18446744073709551615", 2, "it must be at most 1023 pixels"),
         ("a.png a.png --scales 6", 2, "6 is not in 1..=5"),
         (
             "a.png a.png",
@@ -134,6 +174,12 @@ fn pictures_that_cannot_be_compared_are_refused() {
         ("a.png a.png", 2, "try --scales 3, or a smaller --window"),
         ("a.png a.png --window 65", 2, "try --scales 1 --window 11"),
         ("a.png a.png --reference a.png", 2, "--vote"),
+        ("a.png a.png --vote ballot --out folder", 2, "'--out <DIR>' cannot be used with '--vote <DIR>'"),
+        ("a.png a.png --vote ballot --scales 3", 2, "'--scales <N>' cannot be used with '--vote <DIR>'"),
+        ("a.png a.png --vote ballot --window 7", 2, "'--window <PIXELS>' cannot be used with '--vote <DIR>'"),
+        ("--vote folder --score votes.json --out folder", 2, "cannot be used with"),
+        ("--vote folder --score votes.json --seed 2", 2, "cannot be used with"),
+        ("a.png a.png --seed 2", 2, "--vote <DIR>"),
         ("a.png a.png --vote ballot --reference nothing", 2, "--reference nothing: there is no such file or folder"),
         ("a.png a.png --vote ballot --reference wide.png", 1, "wide.png has 65 x 48 pixels"),
         ("--score votes.json", 2, "--vote"),

@@ -76,11 +76,15 @@ fn photographs_are_learnt_judged_and_given_back() {
     }
     let judged = json(&session.kiln(&format!("evaluate train {photos} --json")).succeeds().out);
     assert_eq!((&judged["rows_used"], &judged["data_changed"]), (&"test".into(), &false.into()));
-    for figure in ["psnr", "ssim", "ms_ssim", "gmsd", "pictures"] {
+    for figure in ["psnr", "psnr_pictures", "ssim", "ms_ssim", "gmsd", "pictures"] {
         assert_eq!(judged[figure], test[figure], "{figure}");
     }
+    assert!((1..=16).contains(&judged["active_units"].as_u64().unwrap()), "{judged}");
+    assert_eq!(judged["code_units"], 16);
     let shown = session.kiln(&format!("evaluate train {photos}/camera.png")).succeeds().out;
-    for part in ["all 1 pictures", "PSNR (dB)", "MS-SSIM", "GMSD", "pictures.png"] {
+    for part in
+        ["all 1 pictures", "PSNR (dB)", "MS-SSIM", "GMSD", "active numbers of the code", " of 16", "pictures.png"]
+    {
         assert!(shown.contains(part), "{part}: {shown}");
     }
 
@@ -98,6 +102,93 @@ fn photographs_are_learnt_judged_and_given_back() {
     let codes = session.kiln("predict train one.png --codes --format jsonl").succeeds().out;
     let code = json(codes.lines().next().unwrap());
     assert_eq!(code["code"].as_array().unwrap().len(), 16);
+}
+
+#[test]
+fn a_training_that_diverges_fails_whatever_the_loss() {
+    let session = gallery(false);
+    for loss in ["ms-ssim", "ms-ssim:form=log", "ms-ssim:variant=per-pixel", "ssim", "mse"] {
+        let line = format!(
+            "train --task autoencode --data pictures --crop 16 --model autoencoder:hidden=8-8,code=4 --optimizer sgd \
+             --lr 1e30 --epochs 3 --loss {loss}"
+        );
+        let printed = session.kiln(&line);
+        assert_eq!(printed.code, 1, "{loss}: {} {}", printed.out, printed.message());
+        assert!(printed.message().contains("training diverged: the loss is NaN"), "{loss}: {}", printed.message());
+    }
+}
+
+#[test]
+fn what_is_read_is_never_written_over() {
+    let session = gallery(false);
+    session.kiln("train --task autoencode --data pictures --crop 16 --epochs 1").succeeds();
+    let before = std::fs::read(session.path().join("pictures/00.png")).unwrap();
+    let files = |folder: &str| std::fs::read_dir(session.path().join(folder)).unwrap().count();
+    std::fs::create_dir(session.path().join("links")).unwrap();
+    #[cfg(unix)]
+    std::os::unix::fs::symlink("../pictures/03.png", session.path().join("links/11.png")).unwrap();
+    session.file("own.csv", table(60));
+    for (line, named) in [
+        ("predict train pictures --to pictures", "pictures/00.png"),
+        ("predict train pictures/00.png --to ./links/../pictures", "00.png"),
+        ("predict train pictures/05.png pictures/00.png --to pictures", "05.png"),
+        #[cfg(unix)]
+        ("predict train pictures --to links", "links/11.png"),
+        ("predict train pictures --codes --to pictures/02.png", "pictures/02.png"),
+    ] {
+        let printed = session.kiln(line);
+        assert_eq!(printed.code, 2, "{line}: {}", printed.message());
+        let expected = format!("{named} is read, and would be written over");
+        assert!(printed.message().contains(&expected), "{line}: {}", printed.message());
+    }
+    assert_eq!((files("pictures"), std::fs::read(session.path().join("pictures/00.png")).unwrap()), (12, before));
+    assert!(files("links") <= 1);
+    // Another file of the same folder is nobody's input.
+    session.kiln("predict train pictures/00.png --to other").succeeds();
+    session.kiln("predict train other/00.png --to more").succeeds();
+
+    session.kiln("train --data own.csv --epochs 1").succeeds();
+    let printed = session.kiln("predict train own.csv --to ./own.csv");
+    assert!(printed.code == 2 && printed.message().contains("own.csv is read"), "{}", printed.message());
+    assert_eq!(std::fs::read_to_string(session.path().join("own.csv")).unwrap(), table(60));
+}
+
+#[test]
+fn a_picture_that_cannot_be_read_leaves_nothing_of_the_others() {
+    let session = gallery(false);
+    session.kiln("train --task autoencode --data pictures --crop 16 --epochs 1").succeeds();
+    session.file("new/1.png", drawn(40, 40, 1, false));
+    session.file("new/2.png", &drawn(40, 40, 2, false)[..200]);
+    let printed = session.kiln("predict train new --to out");
+    assert!(printed.code == 1 && printed.message().contains("2.png: found an unreadable picture"), "{printed:?}");
+    assert!(!session.path().join("out").exists());
+    let hidden = std::fs::read_dir(session.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    assert!(hidden.into_iter().all(|name| !name.to_string_lossy().starts_with('.')));
+
+    let glass = image::RgbaImage::from_pixel(40, 40, image::Rgba([200, 100, 50, 128]));
+    glass.save(session.path().join("new/2.png")).unwrap();
+    let printed = session.kiln("predict train new --to out");
+    assert!(printed.code == 1 && printed.message().contains("2.png: found transparent parts"), "{printed:?}");
+    let deep = image::ImageBuffer::from_pixel(40, 40, image::Luma([300_u16]));
+    image::DynamicImage::ImageLuma16(deep).save(session.path().join("new/2.png")).unwrap();
+    session.kiln("predict train new --to out").succeeds();
+    assert_eq!(dimensions(&session.path().join("out/2.png")), (32, 32, false));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_folder_whose_name_is_no_unicode_takes_pictures() {
+    use std::os::unix::ffi::OsStrExt;
+
+    let session = gallery(false);
+    session.kiln("train --task autoencode --data pictures --crop 16 --epochs 1").succeeds();
+    let folder = std::ffi::OsStr::from_bytes(b"out-\xff");
+    let mut command = session.command("predict train pictures/00.png --json --to");
+    let output = command.arg(folder).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let said = json(&String::from_utf8(output.stdout).unwrap());
+    assert_eq!(said["pictures"][0], "out-\u{fffd}/00.png");
+    assert!(session.path().join(folder).join("00.png").is_file());
 }
 
 #[test]

@@ -45,8 +45,8 @@ pub use fit::{
 };
 pub use history::{EpochChoice, EpochMeans, History};
 pub use images::{
-    AUTOENCODERS, ElVaeObjective, IMAGE_LOSSES, ImageData, ImageFigures, ImageJudge, ImageLossChoice, ImageObjective,
-    ImageQuality, ImageRows, ImageTask, SideBySide, UPSCALERS, Upscaler, build_image_objective,
+    AUTOENCODERS, CodeUsage, ElVaeObjective, IMAGE_LOSSES, ImageData, ImageFigures, ImageJudge, ImageLossChoice,
+    ImageObjective, ImageQuality, ImageRows, ImageTask, SideBySide, UPSCALERS, Upscaler, build_image_objective,
 };
 pub use loader::{Batch, EpochLoader};
 pub use loss_picture::loss_pictures;

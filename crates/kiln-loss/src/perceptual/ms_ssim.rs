@@ -44,16 +44,17 @@ pub struct MsSsimConfig {
     /// Window of the local statistics, the same number of pixels at every scale.
     #[config(default = "Window::Gaussian { size: 11, sigma: 1.5 }")]
     pub window: Window,
-    /// Difference `L > 0` between the largest and the smallest value that a pixel can have.
+    /// Difference `L` between the largest and the smallest value that a pixel can have, from 1e-6 to 1e9.
     #[config(default = 1.0)]
     pub data_range: f64,
-    /// `K1 > 0`: means below `K1 L` count little.
+    /// `K1` from 1e-6 to 1: means below `K1 L` count little.
     #[config(default = 0.01)]
     pub k1: f64,
-    /// `K2 > 0`: standard deviations below `K2 L` count little.
+    /// `K2` from 1e-6 to 1: standard deviations below `K2 L` count little.
     #[config(default = 0.03)]
     pub k2: f64,
-    /// Exponents of the scales, from fine to coarse, as many as there are scales; the classic five by default.
+    /// Exponents of the scales, from fine to coarse, as many as there are scales, each from 0 to 100; the classic five by
+    /// default. A scale of exponent 0 is not looked at.
     pub weights: Option<Vec<f64>>,
     /// What happens to an odd number of pixels before they are halved.
     #[config(default = "OddPolicy::ZeroPad")]
@@ -71,14 +72,35 @@ impl MsSsimConfig {
     /// # Errors
     /// [`LossError::ImageSize`] for a side below 3.
     pub fn for_size(height: usize, width: usize) -> Result<Self, LossError> {
+        Self::for_size_with(height, width, None, None)
+    }
+
+    /// As [`for_size`](Self::for_size), where the number of scales or the side of the window is already chosen.
+    ///
+    /// # Errors
+    /// [`LossError::Setting`] for a number of scales that is not 1 to 5 and for what no window can be;
+    /// [`LossError::ImageSize`] where what was chosen does not fit, with what would.
+    pub fn for_size_with(
+        height: usize,
+        width: usize,
+        scales: Option<usize>,
+        window: Option<usize>,
+    ) -> Result<Self, LossError> {
+        /// Side of a window for whose sake a scale is left out.
+        const WORTHWHILE: usize = 5;
+        let most = WEIGHTS.len();
+        if let Some(scales) = scales {
+            require((1..=most).contains(&scales), NAME, "scales", scales as f64, "from 1 to 5")?;
+        }
         let side = height.min(width);
         let fits = |size: usize, scales: usize| side >= OddPolicy::default().least_side(size, scales);
-        let scales = (1..=WEIGHTS.len()).rev().find(|&scales| fits(5, scales)).unwrap_or(1);
-        let Some(size) = [11, 9, 7, 5, 3].into_iter().find(|&size| fits(size, scales)) else {
-            let size = format!("{height} x {width}");
-            return Err(LossError::ImageSize { loss: NAME, size, scales, window: 3, least: 3, fitting: 0 });
-        };
-        Ok(Self::new().with_window(Window::Gaussian { size, sigma: 1.5 }).with_scales(scales))
+        let scales = scales.unwrap_or_else(|| {
+            (1..=most).rev().find(|&scales| fits(window.unwrap_or(WORTHWHILE), scales)).unwrap_or(1)
+        });
+        let window = window.map_or_else(|| Window::largest_usual(|size| fits(size, scales)), Window::usual);
+        let config = Self::new().with_window(window).with_scales(scales);
+        config.init()?.check_size(&[height, width])?;
+        Ok(config)
     }
 
     /// The classic exponents of the `scales` finest scales, with sum 1.
@@ -97,15 +119,15 @@ impl MsSsimConfig {
     /// Checks the settings.
     ///
     /// # Errors
-    /// [`LossError::Setting`] for an even window, a number that is not above 0 and finite, and for weights that are none,
-    /// negative, or all 0.
+    /// [`LossError::Setting`] for an even window, a number outside its range, and for weights that are none, negative, or
+    /// all 0.
     pub fn init(&self) -> Result<MsSsim, LossError> {
         let statistics = Statistics::new(NAME, self.window, self.data_range, [self.k1, self.k2])?;
         let weights = self.weights.clone().unwrap_or_else(|| WEIGHTS.to_vec());
         let count = weights.len();
         require((1..=16).contains(&count), NAME, "number of weights", count as f64, "1 to 16, one for each scale")?;
         for &weight in &weights {
-            require(weight >= 0.0 && weight.is_finite(), NAME, "weight", weight, "finite and not negative")?;
+            require((0.0..=100.0).contains(&weight), NAME, "weight", weight, "from 0 to 100")?;
         }
         let sum = weights.iter().sum::<f64>();
         require(sum > 0.0, NAME, "sum of the weights", sum, "above 0")?;
@@ -193,7 +215,8 @@ impl MsSsim {
     fn of_scale_means<const D: usize>(&self, x: Tensor<D>, y: Tensor<D>) -> Tensor<2> {
         let means = self.statistics.scale_means(x, y, self.scales(), self.odd);
         let factor = |(scale, &weight)| power(means.clone().narrow(0, scale, 1).squeeze_dim::<2>(0), weight);
-        self.weights.iter().enumerate().map(factor).reduce(|product, next| product * next).expect("at least one scale")
+        let weights = self.weights.iter().enumerate().filter(|(_, weight)| counts(**weight));
+        weights.map(factor).reduce(|product, next| product * next).expect("at least one scale")
     }
 
     /// The product at each position of the finest scale.
@@ -205,19 +228,18 @@ impl MsSsim {
         let mut holders: Vec<Vec<usize>> = x.dims.iter().map(|&length| (half..length - half).collect()).collect();
         let mut product: Option<Field> = None;
         for (scale, &weight) in self.weights.iter().enumerate() {
-            let Maps { luminance, contrast_structure } = self.statistics.maps(x.clone(), y.clone());
-            let similarity =
-                if scale == last { contrast_structure.values * luminance.values } else { contrast_structure.values };
-            let mut factor = Field { values: power(similarity, weight), dims: contrast_structure.dims };
-            for (axis, holders) in holders.iter().enumerate() {
-                let end = factor.dims[axis] - 1;
-                let places: Vec<usize> = holders.iter().map(|&pixel| pixel.saturating_sub(half).min(end)).collect();
-                factor = factor.taken(axis, &places);
+            if counts(weight) {
+                let mut factor = self.factor(x.clone(), y.clone(), scale);
+                for (axis, holders) in holders.iter().enumerate() {
+                    let end = factor.dims[axis] - 1;
+                    let places: Vec<usize> = holders.iter().map(|&pixel| pixel.saturating_sub(half).min(end)).collect();
+                    factor = factor.taken(axis, &places);
+                }
+                product = Some(match product {
+                    None => factor,
+                    Some(product) => Field { values: product.values * factor.values, dims: product.dims },
+                });
             }
-            product = Some(match product {
-                None => factor,
-                Some(product) => Field { values: product.values * factor.values, dims: product.dims },
-            });
             if scale < last {
                 for (holders, &length) in holders.iter_mut().zip(&x.dims) {
                     holders.iter_mut().for_each(|pixel| *pixel = self.odd.half_of(*pixel, length));
@@ -227,14 +249,22 @@ impl MsSsim {
         }
         product.expect("at least one scale")
     }
+
+    /// The factor of a scale at each of its positions.
+    fn factor(&self, x: Field, y: Field, scale: usize) -> Field {
+        let Maps { luminance, contrast_structure: Field { values, dims } } = self.statistics.maps(x, y);
+        let similarity = if scale + 1 == self.scales() { values * luminance.values } else { values };
+        Field { values: power(similarity, self.weights[scale]), dims }
+    }
 }
 
 impl OddPolicy {
     /// The smallest side that has room for a window at every scale.
     pub(super) fn least_side(self, window: usize, scales: usize) -> usize {
+        let halvings = 1 << (scales - 1);
         match self {
-            Self::Crop => window << (scales - 1),
-            Self::ZeroPad | Self::Replicate => ((window - 1) << (scales - 1)) + 1,
+            Self::Crop => window.saturating_mul(halvings),
+            Self::ZeroPad | Self::Replicate => window.saturating_sub(1).saturating_mul(halvings).saturating_add(1),
         }
     }
 
@@ -247,10 +277,16 @@ impl OddPolicy {
     }
 }
 
-/// `value^weight` with 0 for what is not positive, where the slope is 0 too.
+/// Whether a scale of this weight takes part: `m^0` is 1 whatever `m` is, also where a power would find no similarity.
+fn counts(weight: f64) -> bool {
+    weight > 0.0
+}
+
+/// `value^weight` with 0 for what is not positive, where the slope is 0 too; NaN stays NaN.
 fn power<const D: usize>(value: Tensor<D>, weight: f64) -> Tensor<D> {
-    let is_positive = value.clone().greater_scalar(LEAST);
-    value.clamp_min(LEAST).powf_scalar(weight).mask_fill(is_positive.bool_not(), 0.0)
+    // Not the negation of "is above": that would take NaN for none at all, and hide that a training has diverged.
+    let is_none = value.clone().lower_equal_scalar(LEAST);
+    value.mask_fill(is_none.clone(), LEAST).powf_scalar(weight).mask_fill(is_none, 0.0)
 }
 
 /// `1 - MS-SSIM`.

@@ -4,6 +4,7 @@ use burn::config::Config;
 use burn::tensor::{Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
+use super::scores::at_least;
 use super::{ImageLoss, MsSsim, MsSsimConfig, Window};
 use crate::LossError;
 use crate::error::require;
@@ -80,7 +81,7 @@ impl MsSsimLoss {
         let similarity = self.similarity.forward_no_reduction(output.clone(), target.clone());
         let dissimilarity = match self.form {
             MsSsimForm::OneMinus => -similarity + 1.0,
-            MsSsimForm::NegativeLog => -similarity.clamp_min(LEAST).log(),
+            MsSsimForm::NegativeLog => -at_least(similarity, LEAST).log(),
         };
         if self.share == 1.0 {
             return dissimilarity;

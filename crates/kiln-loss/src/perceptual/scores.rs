@@ -35,8 +35,10 @@ impl Statistics {
         [k1, k2]: [f64; 2],
     ) -> Result<Self, LossError> {
         window.check(loss)?;
-        for (name, value) in [("data_range", data_range), ("k1", k1), ("k2", k2)] {
-            require(value > 0.0 && value.is_finite(), loss, name, value, "above 0 and finite")?;
+        // Within these, the constants and the squares of the values are ordinary numbers of single precision.
+        require((1e-6..=1e9).contains(&data_range), loss, "data_range", data_range, "from 1e-6 to 1e9")?;
+        for (name, value) in [("k1", k1), ("k2", k2)] {
+            require((1e-6..=1.0).contains(&value), loss, name, value, "from 1e-6 to 1")?;
         }
         let square = |k: f64| (k * data_range).powi(2);
         Ok(Self { window, taps: window.taps(), c1: square(k1), c2: square(k2) })
@@ -129,6 +131,12 @@ impl Statistics {
             fitting: (1..scales).rev().find(|&scales| side >= least(scales)).unwrap_or(0),
         })
     }
+}
+
+/// The larger of a value and `least`, where the slope is 0; NaN stays NaN.
+pub(super) fn at_least<const D: usize>(value: Tensor<D>, least: f64) -> Tensor<D> {
+    let below = value.clone().lower_equal_scalar(least);
+    value.mask_fill(below, least)
 }
 
 /// Panics where two batches of images do not have one shape, or are neither images nor volumes.

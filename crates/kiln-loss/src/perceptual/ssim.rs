@@ -4,7 +4,7 @@ use burn::config::Config;
 use burn::tensor::Tensor;
 
 use super::field::Field;
-use super::scores::{Maps, Statistics, assert_images};
+use super::scores::{Maps, Statistics, assert_images, at_least};
 use super::{ImageLoss, OddPolicy, Window};
 use crate::LossError;
 
@@ -16,13 +16,13 @@ pub struct SsimConfig {
     /// Window of the local statistics.
     #[config(default = "Window::Gaussian { size: 11, sigma: 1.5 }")]
     pub window: Window,
-    /// Difference `L > 0` between the largest and the smallest value that a pixel can have.
+    /// Difference `L` between the largest and the smallest value that a pixel can have, from 1e-6 to 1e9.
     #[config(default = 1.0)]
     pub data_range: f64,
-    /// `K1 > 0`: means below `K1 L` count little.
+    /// `K1` from 1e-6 to 1: means below `K1 L` count little.
     #[config(default = 0.01)]
     pub k1: f64,
-    /// `K2 > 0`: standard deviations below `K2 L` count little.
+    /// `K2` from 1e-6 to 1: standard deviations below `K2 L` count little.
     #[config(default = 0.03)]
     pub k2: f64,
     /// Whether a plane whose mean similarity is negative counts as 0.
@@ -31,10 +31,20 @@ pub struct SsimConfig {
 }
 
 impl SsimConfig {
+    /// For images of this size: the largest Gaussian window up to 11 that fits them.
+    ///
+    /// # Errors
+    /// [`LossError::ImageSize`] for a side below 3.
+    pub fn for_size(height: usize, width: usize) -> Result<Self, LossError> {
+        let config = Self::new().with_window(Window::largest_usual(|size| size <= height.min(width)));
+        config.init()?.check_size(&[height, width])?;
+        Ok(config)
+    }
+
     /// Checks the settings.
     ///
     /// # Errors
-    /// [`LossError::Setting`] for an even window, or a number that is not above 0 and finite.
+    /// [`LossError::Setting`] for an even window, or a number outside its range.
     pub fn init(&self) -> Result<Ssim, LossError> {
         let statistics = Statistics::new(NAME, self.window, self.data_range, [self.k1, self.k2])?;
         Ok(Ssim { statistics, nonnegative: self.nonnegative })
@@ -93,7 +103,7 @@ impl Ssim {
         self.assert_fit(&x, &y);
         let [batch, channels] = [x.dims()[0], x.dims()[1]];
         let means = self.statistics.scale_means(x, y, 1, OddPolicy::ZeroPad).reshape([batch, channels]);
-        let means = if self.nonnegative { means.clamp_min(0.0) } else { means };
+        let means = if self.nonnegative { at_least(means, 0.0) } else { means };
         means.mean_dim(1).squeeze_dim(1)
     }
 

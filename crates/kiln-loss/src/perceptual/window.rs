@@ -10,19 +10,33 @@ use crate::error::require;
 pub enum Window {
     /// `exp(-i^2 / (2 sigma^2))` at the distance `i` from the centre.
     Gaussian {
-        /// Side in pixels, odd.
+        /// Side in pixels, odd and at most 1023.
         size: usize,
-        /// Standard deviation in pixels, above 0.
+        /// Standard deviation in pixels, from 0.1 to 1000.
         sigma: f64,
     },
     /// The same weight everywhere.
     Box {
-        /// Side in pixels, odd.
+        /// Side in pixels, odd and at most 1023.
         size: usize,
     },
 }
 
 impl Window {
+    /// Sides that are taken where nobody asks for one, from the largest on.
+    pub(super) const USUAL_SIDES: [usize; 5] = [11, 9, 7, 5, 3];
+
+    /// Gaussian, of the usual standard deviation of 1.5 pixels.
+    pub(super) fn usual(size: usize) -> Self {
+        Self::Gaussian { size, sigma: 1.5 }
+    }
+
+    /// The largest of the usual windows that `fits`; the smallest where none does.
+    pub(super) fn largest_usual(fits: impl Fn(usize) -> bool) -> Self {
+        let [.., smallest] = Self::USUAL_SIDES;
+        Self::usual(Self::USUAL_SIDES.into_iter().find(|&size| fits(size)).unwrap_or(smallest))
+    }
+
     /// Side in pixels.
     pub fn size(&self) -> usize {
         match *self {
@@ -51,10 +65,13 @@ impl Window {
     }
 
     pub(super) fn check(&self, loss: &'static str) -> Result<(), LossError> {
+        const LARGEST: usize = 1023;
         let size = self.size();
         require(size % 2 == 1, loss, "window size", size as f64, "odd, so that it has a centre")?;
+        require(size <= LARGEST, loss, "window size", size as f64, "at most 1023 pixels")?;
         if let Self::Gaussian { sigma, .. } = *self {
-            require(sigma > 0.0 && sigma.is_finite(), loss, "window sigma", sigma, "above 0 and finite")?;
+            // The square of a smaller one underflows, and beyond the larger one every window of these sizes is a box.
+            require((0.1..=1e3).contains(&sigma), loss, "window sigma", sigma, "from 0.1 to 1000 pixels")?;
         }
         Ok(())
     }

@@ -37,14 +37,20 @@ pub struct CompareImagesArgs {
     #[arg(value_name = "B", required_unless_present = "score")]
     b: Option<PathBuf>,
     /// Side of the Gaussian window (standard deviation 1.5 pixels), odd
-    #[arg(long, value_name = "PIXELS", default_value_t = 11)]
+    #[arg(long, value_name = "PIXELS", default_value_t = 11, conflicts_with = "vote")]
     window: usize,
     /// Number of scales of MS-SSIM, 1 to 5
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=5))]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 5,
+        value_parser = clap::value_parser!(u8).range(1..=5),
+        conflicts_with = "vote"
+    )]
     scales: u8,
     /// Folder for one picture a pair: both, the similarity at each pixel (white where equal), and the absolute difference
     /// (four times as bright)
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with = "vote")]
     out: Option<PathBuf>,
     /// Folder for a page on which people vote between A and B without knowing which is which; with --score, the folder in
     /// which the page was made
@@ -54,10 +60,10 @@ pub struct CompareImagesArgs {
     #[arg(long, value_name = "R", requires = "vote", conflicts_with = "score")]
     reference: Option<PathBuf>,
     /// Votes that were saved by the page in the folder of --vote; one file for each person
-    #[arg(long, value_name = "FILE", requires = "vote", conflicts_with_all = ["a", "b", "out"], num_args = 1..)]
+    #[arg(long, value_name = "FILE", requires = "vote", conflicts_with_all = ["a", "b"], num_args = 1..)]
     score: Option<Vec<PathBuf>>,
     /// Decides the order and the sides in which the page of --vote shows the pictures; without it, nobody can find them out
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", requires = "vote", conflicts_with = "score")]
     seed: Option<u64>,
 }
 
@@ -171,15 +177,15 @@ impl Measures {
 }
 
 fn show(args: &CompareImagesArgs, pairs: &[Pair], scores: &[Scores], global: &Global) -> Result<(), Failure> {
-    let mean = mean(scores);
+    let mean = Mean::of(scores);
     if global.json {
         let rows: Vec<Value> = pairs
             .iter()
             .zip(scores)
             .map(|(pair, scores)| {
                 let mut row = scores.json();
-                row["a"] = json!(pair.a);
-                row["b"] = json!(pair.b);
+                row["a"] = json!(pair.a.to_string_lossy());
+                row["b"] = json!(pair.b.to_string_lossy());
                 row
             })
             .collect();
@@ -191,22 +197,41 @@ fn show(args: &CompareImagesArgs, pairs: &[Pair], scores: &[Scores], global: &Gl
         table.push(scores.cells(&pair.name));
     }
     if scores.len() > 1 {
-        table.push(mean.cells("mean"));
+        table.push(mean.scores.cells("mean"));
     }
     print_line(&table.terminal())?;
+    if (1..scores.len()).contains(&mean.psnr_pictures) {
+        let (some, all) = (mean.psnr_pictures, scores.len());
+        print_line(&format!("the mean PSNR is that of {some} of {all} pictures: of equal ones, PSNR is infinite"))?;
+    }
     if let Some(folder) = &args.out {
         print_line(&format!("differences: {}", folder.display()))?;
     }
     Ok(())
 }
 
-fn mean(scores: &[Scores]) -> Scores {
-    let of = |figure: fn(&Scores) -> f64| scores.iter().map(figure).sum::<f64>() / scores.len() as f64;
-    Scores {
-        ssim: of(|scores| scores.ssim),
-        ms_ssim: of(|scores| scores.ms_ssim),
-        psnr: of(|scores| scores.psnr),
-        gmsd: of(|scores| scores.gmsd),
+/// What the measures say of all pairs.
+struct Mean {
+    /// PSNR is the mean over the pairs that are not equal, and infinite where all are.
+    scores: Scores,
+    /// Pairs that are not equal.
+    psnr_pictures: usize,
+}
+
+impl Mean {
+    fn of(scores: &[Scores]) -> Self {
+        let of = |figure: fn(&Scores) -> f64| scores.iter().map(figure).sum::<f64>() / scores.len() as f64;
+        let ratios: Vec<f64> = scores.iter().map(|scores| scores.psnr).filter(|&psnr| psnr != f64::INFINITY).collect();
+        let psnr_pictures = ratios.len();
+        let psnr = if ratios.is_empty() { f64::INFINITY } else { ratios.iter().sum::<f64>() / psnr_pictures as f64 };
+        let (ssim, ms_ssim) = (of(|scores| scores.ssim), of(|scores| scores.ms_ssim));
+        Self { scores: Scores { ssim, ms_ssim, psnr, gmsd: of(|scores| scores.gmsd) }, psnr_pictures }
+    }
+
+    fn json(&self) -> Value {
+        let mut mean = self.scores.json();
+        mean["psnr_pictures"] = json!(self.psnr_pictures);
+        mean
     }
 }
 

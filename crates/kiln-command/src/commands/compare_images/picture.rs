@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use image::{ColorType, DynamicImage};
-use kiln_data::image_folder::decode;
+use kiln_data::image_folder::decode_opaque;
 
 use crate::failure::Failure;
 
@@ -23,13 +23,7 @@ impl Pixels {
     pub fn read(path: &Path) -> Result<Self, Failure> {
         let bytes =
             std::fs::read(path).map_err(|error| Failure::Failed(format!("cannot read {}: {error}", path.display())))?;
-        let picture = decode(path, &bytes, None)?;
-        if !is_opaque(&picture) {
-            return Err(Failure::Failed(format!(
-                "{}: parts of the picture are transparent, and what is behind them is not known; save it without transparency",
-                path.display()
-            )));
-        }
+        let picture = decode_opaque(path, &bytes, None)?;
         let colour = picture.color();
         let (width, height) = (picture.width() as usize, picture.height() as usize);
         let channels = if colour.has_color() { 3 } else { 1 };
@@ -46,10 +40,6 @@ impl Pixels {
 
 fn bits(colour: ColorType) -> u16 {
     8 * u16::from(colour.bytes_per_pixel()) / u16::from(colour.channel_count())
-}
-
-fn is_opaque(picture: &DynamicImage) -> bool {
-    !picture.color().has_alpha() || picture.to_rgba16().pixels().all(|pixel| pixel.0[3] == u16::MAX)
 }
 
 fn by_planes(picture: &DynamicImage) -> Vec<f32> {

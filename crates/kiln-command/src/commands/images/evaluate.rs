@@ -5,12 +5,12 @@ use std::process::ExitCode;
 
 use burn::tensor::Device;
 use kiln_data::{DataDir, ImagePlanes, catalogue, fingerprint, is_same_source, open_images, read_images};
-use kiln_lab::train::{ImageFigures, ImageQuality, ImageRows, ImageTask, SavedModel, SideBySide, Upscaler};
+use kiln_lab::train::{CodeUsage, ImageFigures, ImageQuality, ImageRows, ImageTask, SavedModel, SideBySide, Upscaler};
 use kiln_lab::{LabError, Plot, Table};
 use kiln_nn::Network;
 use serde_json::{Value, json};
 
-use super::decibels;
+use super::{exact_hits, shown};
 use crate::cli::Global;
 use crate::failure::{CommandResult, Failure};
 use crate::output;
@@ -29,7 +29,8 @@ pub fn evaluate(
         output::print_line(&pictures.described(&judged)?.to_string())?;
     } else {
         let title = format!("{} on {source}, {}", model.training.model(), pictures.describe());
-        output::print_line(&format!("{title}\n{}", judged.table().terminal()))?;
+        let notes: String = judged.notes().map(|note| format!("\n{note}")).collect();
+        output::print_line(&format!("{title}\n{}{notes}", judged.table().terminal()))?;
     }
     let asked = picture.is_some();
     let file = picture.unwrap_or_else(|| SavedModel::folder(path).join("pictures.png"));
@@ -80,6 +81,10 @@ impl Pictures {
             if let Some(bicubic) = &judged.bicubic {
                 figures.insert("bicubic".into(), serde_json::to_value(bicubic).map_err(LabError::method)?);
             }
+            if let Some(usage) = judged.usage {
+                figures.insert("active_units".into(), usage.active_units.into());
+                figures.insert("code_units".into(), usage.code_units.into());
+            }
             figures.insert("rows_used".into(), json!(if self.are_test_pictures { "test" } else { "all" }));
             figures.insert("data_changed".into(), json!(self.have_changed));
         }
@@ -90,6 +95,8 @@ impl Pictures {
 struct Judged {
     network: ImageFigures,
     bicubic: Option<ImageFigures>,
+    /// Of an autoencoder's code.
+    usage: Option<CodeUsage>,
     plot: Plot,
 }
 
@@ -99,12 +106,13 @@ fn judge(model: &SavedModel, network: &Network, pictures: &[ImagePlanes], device
             let upscaler = Upscaler { network, factor, device };
             let [own, bicubic] = upscaler.judge(pictures)?;
             let plot = SideBySide::of_pictures(&upscaler, pictures)?.plot("Pictures");
-            Ok(Judged { network: own, bicubic: Some(bicubic), plot })
+            Ok(Judged { network: own, bicubic: Some(bicubic), usage: None, plot })
         }
         _ => {
             let rows = windows(model, pictures)?;
             let plot = SideBySide::of_rows(network, &rows, ImageTask::Autoencode, device).plot("Pictures");
-            Ok(Judged { network: ImageQuality::judge(network, &rows, device)?, bicubic: None, plot })
+            let usage = CodeUsage::of(network, &rows, device);
+            Ok(Judged { network: ImageQuality::judge(network, &rows, device)?, bicubic: None, usage, plot })
         }
     }
 }
@@ -118,7 +126,7 @@ pub(super) fn windows(model: &SavedModel, pictures: &[ImagePlanes]) -> Result<Im
 }
 
 /// Refuses a picture that is smaller than the windows of the training.
-pub(super) fn check_window(model: &SavedModel, picture: &ImagePlanes) -> Result<(), LabError> {
+fn check_window(model: &SavedModel, picture: &ImagePlanes) -> Result<(), LabError> {
     let [_, height, width] = window(model)?;
     let [_, own_height, own_width] = picture.shape;
     if own_height >= height && own_width >= width {
@@ -138,11 +146,13 @@ fn window(model: &SavedModel) -> Result<[usize; 3], LabError> {
 
 impl Judged {
     fn table(&self) -> Table {
-        let shown = |name: &str, value: f64| if name == "PSNR" { decibels(value) } else { format!("{value:.4}") };
         let own = self.network.named();
         let Some(bicubic) = &self.bicubic else {
             let mut table = Table::new("", ["figure", "value"]);
             own.into_iter().for_each(|(name, value)| table.push([named(name), shown(name, value)]));
+            if let Some(CodeUsage { active_units, code_units }) = self.usage {
+                table.push(["active numbers of the code".to_string(), format!("{active_units} of {code_units}")]);
+            }
             return table;
         };
         let mut table = Table::new("", ["figure", "network", "bicubic"]);
@@ -150,6 +160,13 @@ impl Judged {
             table.push([named(name), shown(name, own), shown(name, other)]);
         }
         table
+    }
+
+    /// What the figures of the table do not say of themselves.
+    fn notes(&self) -> impl Iterator<Item = String> + '_ {
+        let of = |what: &'static str, figures: &ImageFigures| exact_hits(figures).map(|note| format!("{what}: {note}"));
+        let own = of("network", &self.network);
+        own.into_iter().chain(self.bicubic.as_ref().and_then(|bicubic| of("bicubic", bicubic)))
     }
 }
 

@@ -6,14 +6,16 @@ use std::process::ExitCode;
 
 use burn::tensor::Device;
 use kiln_data::{ImagePlanes, ImageSource, catalogue, image_sources, open_images};
+use kiln_lab::files::Together;
 use kiln_lab::train::{Examples, ImageRows, ImageTask, SavedModel, Upscaler};
 use kiln_lab::{LabError, write_whole};
 use kiln_nn::Network;
 use serde_json::json;
 
-use super::evaluate::{check_window, windows};
+use super::evaluate::windows;
 use crate::cli::Global;
 use crate::failure::{CommandResult, Failure};
+use crate::inputs::Inputs;
 use crate::output;
 
 /// What is asked of the model.
@@ -36,30 +38,36 @@ pub fn predict(
     global: &Global,
     device: &Device,
 ) -> CommandResult {
-    let pictures = pictures(model, asked.sources, global)?;
-    // One that cannot be taken is found before anything is written.
-    pictures.iter().try_for_each(|picture| check(model, &picture.read()?))?;
-    match model.image_task() {
-        Some(ImageTask::Upscale { .. }) if asked.codes => {
-            Err(Failure::usage("--codes: an upscaler has no codes; leave it out, or ask an autoencoder"))
-        }
-        _ if asked.codes => codes(model, network, &pictures, asked, device),
-        _ => {
-            let Some(folder) = asked.to else {
-                return Err(Failure::usage("pictures come out: name a folder for them with --to DIR"));
-            };
-            if folder.is_file() {
-                return Err(Failure::usage(format!("--to {}: a folder is needed, and it is a file", folder.display())));
-            }
-            let files = write_pictures(model, network, &pictures, folder, device)?;
-            if global.json {
-                output::print_line(&json!({ "pictures": files }).to_string())?;
-            } else {
-                output::print_line(&format!("{} pictures in {}", files.len(), folder.display()))?;
-            }
-            Ok(ExitCode::SUCCESS)
-        }
+    if asked.codes && matches!(model.image_task(), Some(ImageTask::Upscale { .. })) {
+        return Err(Failure::usage("--codes: an upscaler has no codes; leave it out, or ask an autoencoder"));
     }
+    let pictures = pictures(model, asked.sources, global)?;
+    let inputs = inputs(&pictures, asked.sources, global);
+    if asked.codes {
+        return codes((model, network, device), &pictures, asked, &inputs);
+    }
+    let Some(folder) = asked.to else {
+        return Err(Failure::usage("pictures come out: name a folder for them with --to DIR"));
+    };
+    if folder.is_file() {
+        return Err(Failure::usage(format!("--to {}: a folder is needed, and it is a file", folder.display())));
+    }
+    let names = names(&pictures);
+    names.iter().try_for_each(|name| inputs.refuse(&folder.join(name)))?;
+    // A picture that cannot be taken may come last, and then nothing is to be left behind of those before.
+    let mut written = Together::new(folder)?;
+    for (picture, name) in pictures.iter().zip(&names) {
+        let made = made(model, network, &picture.read()?, device)?;
+        written.write(name, &made.png()?)?;
+    }
+    let files = written.finish()?;
+    if global.json {
+        let files: Vec<_> = files.iter().map(|file| file.to_string_lossy()).collect();
+        output::print_line(&json!({ "pictures": files }).to_string())?;
+    } else {
+        output::print_line(&format!("{} pictures in {}", files.len(), folder.display()))?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn pictures(model: &SavedModel, sources: &[String], global: &Global) -> Result<Vec<ImageSource>, Failure> {
@@ -76,31 +84,21 @@ fn pictures(model: &SavedModel, sources: &[String], global: &Global) -> Result<V
     Ok(all)
 }
 
-fn check(model: &SavedModel, picture: &ImagePlanes) -> Result<(), LabError> {
-    match model.image_task() {
-        Some(ImageTask::Upscale { .. }) => Ok(()),
-        _ => check_window(model, picture),
-    }
+/// The files of the pictures, and those that hold many.
+fn inputs(pictures: &[ImageSource], sources: &[String], global: &Global) -> Inputs {
+    let of_picture = |picture: &ImageSource| match picture {
+        ImageSource::File(path) => Some(path.clone()),
+        ImageSource::Held(_) => None,
+    };
+    let dir = global.data();
+    let named = sources.iter().flat_map(|source| Inputs::of_source(source, &dir));
+    Inputs::new(pictures.iter().filter_map(of_picture).chain(named))
 }
 
-/// Writes what the model makes of each picture as a PNG under the name of the one that it was made of.
-fn write_pictures(
-    model: &SavedModel,
-    network: &Network,
-    pictures: &[ImageSource],
-    folder: &Path,
-    device: &Device,
-) -> Result<Vec<PathBuf>, Failure> {
-    std::fs::create_dir_all(folder).map_err(|error| LabError::io("create", folder, error))?;
+/// The file name of what is made of each picture: its own as a PNG, with a number where an earlier one has it.
+fn names(pictures: &[ImageSource]) -> Vec<String> {
     let mut taken = HashSet::new();
-    let mut files = Vec::new();
-    for picture in pictures {
-        let made = made(model, network, &picture.read()?, device)?;
-        let file = folder.join(format!("{}.png", free_name(&stem(&made.name), &mut taken)));
-        write_whole(&file, &made.png()?)?;
-        files.push(file);
-    }
-    Ok(files)
+    pictures.iter().map(|picture| format!("{}.png", free_name(&stem(&picture.name()), &mut taken))).collect()
 }
 
 /// What the model makes of a picture.
@@ -127,17 +125,19 @@ fn reconstructed(
 ) -> Result<ImagePlanes, LabError> {
     let rows = windows(model, std::slice::from_ref(picture))?;
     let [channels, height, width] = rows.shape();
-    let all: Vec<usize> = (0..rows.len()).collect();
-    let values: Vec<f32> = network.forward(rows.examples(&all, 1, device).0).into_data().iter::<f32>().collect();
     let ([top, left], [last_top, last_left]) = (rows.window(0).1, rows.window(rows.len() - 1).1);
     let shape = [channels, last_top + height - top, last_left + width - left];
     let mut whole = vec![0.0; shape.iter().product()];
-    for (row, window) in values.chunks_exact(channels * height * width).enumerate() {
-        let [window_top, window_left] = rows.window(row).1;
-        for (line, pixels) in window.chunks_exact(width).enumerate() {
-            let (channel, down) = (line / height, window_top - top + line % height);
-            let from = (channel * shape[1] + down) * shape[2] + window_left - left;
-            whole[from..from + width].copy_from_slice(pixels);
+    for block in rows.blocks() {
+        let outputs = network.forward(rows.examples(&block, 1, device).0);
+        let values: Vec<f32> = outputs.into_data().iter::<f32>().collect();
+        for (&row, window) in block.iter().zip(values.chunks_exact(channels * height * width)) {
+            let [window_top, window_left] = rows.window(row).1;
+            for (line, pixels) in window.chunks_exact(width).enumerate() {
+                let (channel, down) = (line / height, window_top - top + line % height);
+                let from = (channel * shape[1] + down) * shape[2] + window_left - left;
+                whole[from..from + width].copy_from_slice(pixels);
+            }
         }
     }
     Ok(ImagePlanes { name: picture.name.clone(), shape, values: whole })
@@ -161,25 +161,26 @@ fn stem(name: &str) -> String {
 
 /// One line a window: the picture, the window's place and the code.
 fn codes(
-    model: &SavedModel,
-    network: &Network,
+    (model, network, device): (&SavedModel, &Network, &Device),
     pictures: &[ImageSource],
     asked: &PictureOutput<'_>,
-    device: &Device,
+    inputs: &Inputs,
 ) -> CommandResult {
+    asked.to.map_or(Ok(()), |file| inputs.refuse(file))?;
     let mut text = String::new();
     for picture in pictures {
         let rows = windows(model, &[picture.read()?])?;
-        let all: Vec<usize> = (0..rows.len()).collect();
-        let codes = network.features(rows.examples(&all, 1, device).0);
-        let [_, width] = codes.dims();
-        if text.is_empty() && asked.as_csv {
-            let heading: String = (1..=width).map(|number| format!(",code {number}")).collect();
-            text += &format!("picture,top,left{heading}\n");
-        }
-        let values: Vec<f32> = codes.into_data().iter::<f32>().collect();
-        for (row, code) in values.chunks_exact(width.max(1)).enumerate() {
-            text += &line(&rows, row, code, asked.as_csv);
+        for block in rows.blocks() {
+            let codes = network.features(rows.examples(&block, 1, device).0);
+            let [_, width] = codes.dims();
+            if text.is_empty() && asked.as_csv {
+                let heading: String = (1..=width).map(|number| format!(",code {number}")).collect();
+                text += &format!("picture,top,left{heading}\n");
+            }
+            let values: Vec<f32> = codes.into_data().iter::<f32>().collect();
+            for (&row, code) in block.iter().zip(values.chunks_exact(width.max(1))) {
+                text += &line(&rows, row, code, asked.as_csv);
+            }
         }
     }
     match asked.to {

@@ -19,7 +19,7 @@ use super::super::train::{course, hold_to};
 use super::line;
 use crate::cli::Global;
 use crate::failure::{CommandResult, Failure};
-use crate::output::print_line;
+use crate::output::{lossy, print_line};
 
 /// Trains, measures on the test pictures, and writes the model into the run's folder.
 pub fn run(config: TrainConfig, options: &RunOptions, global: &Global) -> CommandResult {
@@ -177,6 +177,7 @@ impl Judged {
 
 #[derive(Debug, Serialize)]
 struct Summary {
+    #[serde(serialize_with = "lossy")]
     run: PathBuf,
     data: String,
     task: String,

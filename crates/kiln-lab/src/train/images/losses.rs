@@ -115,54 +115,33 @@ impl ImageLossChoice {
         match self {
             Self::Pixels(loss) => Ok(Box::new(*loss)),
             Self::Ssim { window, sigma } => {
-                let size = window.unwrap_or_else(|| largest_window(height.min(width)));
+                let size = match window {
+                    Some(size) => *size,
+                    None => SsimConfig::for_size(height, width)?.window.size(),
+                };
                 let ssim = SsimConfig::new().with_window(Window::Gaussian { size, sigma: *sigma }).init()?;
                 ssim.check_size(&[height, width])?;
                 Ok(Box::new(ssim))
             }
             Self::MsSsim { scales, window, sigma, share, form, variant } => {
-                let side = height.min(width);
-                let fits = |size: usize, scales: usize| size.saturating_sub(1) << (scales - 1) < side;
-                let automatic = MsSsimConfig::for_size(height, width)?;
-                let (config, size) = match (*scales, *window) {
-                    (None, None) => (automatic.clone(), automatic.window.size()),
-                    (None, Some(size)) => {
-                        let scales = (1..=MOST_SCALES).rev().find(|&scales| fits(size, scales)).unwrap_or(1);
-                        (automatic.with_scales(scales), size)
-                    }
-                    (Some(scales), None) => {
-                        let size = WINDOWS.into_iter().find(|&size| fits(size, scales)).unwrap_or(SMALLEST_WINDOW);
-                        (automatic.with_scales(scales), size)
-                    }
-                    (Some(scales), Some(size)) => (automatic.with_scales(scales), size),
-                };
-                let config = config.with_window(Window::Gaussian { size, sigma: *sigma }).with_variant(*variant);
-                let loss = MsSsimLossConfig::new(config).with_form(*form).with_share(*share).init()?;
-                loss.similarity().check_size(&[height, width])?;
-                Ok(Box::new(loss))
+                let config = MsSsimConfig::for_size_with(height, width, *scales, *window)?;
+                let window = Window::Gaussian { size: config.window.size(), sigma: *sigma };
+                let config = config.with_window(window).with_variant(*variant);
+                Ok(Box::new(MsSsimLossConfig::new(config).with_form(*form).with_share(*share).init()?))
             }
             Self::ElVae { of, .. } => of.dissimilarity([height, width]),
         }
     }
 }
 
-const MOST_SCALES: usize = 5;
-const WINDOWS: [usize; 4] = [11, 9, 7, 5];
-const SMALLEST_WINDOW: usize = 3;
-
-/// The largest window up to 11 that fits.
-pub(super) fn largest_window(side: usize) -> usize {
-    WINDOWS.into_iter().find(|&size| size <= side).unwrap_or(SMALLEST_WINDOW)
-}
-
 const WINDOW: SettingInfo = SettingInfo {
     key: "window",
     default: "auto",
-    about: "side of the window in pixels, odd; the largest up to 11 that fits",
+    about: "side of the window in pixels, odd and at most 1023; the largest up to 11 that fits",
 };
 
 const SIGMA: SettingInfo =
-    SettingInfo { key: "sigma", default: "1.5", about: "standard deviation of the window in pixels, above 0" };
+    SettingInfo { key: "sigma", default: "1.5", about: "standard deviation of the window in pixels, from 0.1 to 1000" };
 
 const SCALES: SettingInfo = SettingInfo {
     key: "scales",
@@ -234,7 +213,8 @@ fn el_vae(settings: &Settings<'_>) -> Result<ImageLossChoice, SelectorError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use burn::tensor::{Device, Distribution, Tensor};
+    use burn::tensor::{DType, Tensor};
+    use kiln_check::random;
 
     fn built(text: &str, size: [usize; 2]) -> Result<Box<dyn ImageLoss>, String> {
         let choice = IMAGE_LOSSES.build(&text.parse().unwrap()).map_err(|error| error.to_string())?;
@@ -243,10 +223,9 @@ mod tests {
 
     #[test]
     fn every_loss_is_0_of_equal_pictures_and_above_0_of_others() {
-        let device = Device::flex();
         for size in [[8, 9], [32, 28], [200, 180]] {
-            let random = || Tensor::<4>::random([2, 3, size[0], size[1]], Distribution::Default, &device);
-            let (image, other) = (random(), random());
+            let image = || (random::normal([2, 3, size[0], size[1]], DType::F32) * 0.3 + 0.5).clamp(0.0, 1.0);
+            let (image, other) = (image(), image());
             for text in [
                 "mse",
                 "mae",
@@ -274,6 +253,13 @@ mod tests {
             ("ms-ssim:scales=6", [32, 32], "a number from 1 to 5, or auto"),
             ("ms-ssim:share=2", [32, 32], "a share in [0, 1]"),
             ("ssim:window=4", [32, 32], "an odd number of pixels"),
+            ("ssim:window=18446744073709551615", [32, 32], "at most 1023 pixels"),
+            ("ms-ssim:window=18446744073709551615", [32, 32], "at most 1023 pixels"),
+            ("ms-ssim:window=9223372036854775807,scales=2", [32, 32], "at most 1023 pixels"),
+            ("ssim:sigma=1e-200", [32, 32], "from 0.1 to 1000 pixels"),
+            ("ms-ssim:sigma=1e-200", [32, 32], "from 0.1 to 1000 pixels"),
+            ("ms-ssim:window=7,scales=4", [32, 32], "at least 49"),
+            ("ssim", [2, 40], "at least 3"),
             ("el-vae:c=0", [32, 32], "a number above 0"),
             ("el-vae:of=huber", [32, 32], "mse"),
         ] {

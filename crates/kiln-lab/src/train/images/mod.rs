@@ -1,5 +1,6 @@
 //! Networks from image to image: autoencoders, and networks that make enlarged pictures sharp.
 
+mod code_usage;
 mod data;
 mod figures;
 mod losses;
@@ -11,6 +12,7 @@ mod rows;
 mod side_by_side;
 mod upscaler;
 
+pub use code_usage::CodeUsage;
 pub use data::{ImageData, ImageTask};
 pub use figures::{ImageFigures, ImageJudge};
 pub use losses::{IMAGE_LOSSES, ImageLossChoice};

@@ -34,11 +34,9 @@ impl ImageQuality {
     /// # Errors
     /// Those of [`ImageJudge::add`].
     pub fn judge(network: &Network, rows: &ImageRows, device: &Device) -> Result<ImageFigures, LabError> {
-        const BLOCK: usize = 64;
         let mut judge = ImageJudge::default();
-        let all: Vec<usize> = (0..rows.len()).collect();
-        for block in all.chunks(BLOCK) {
-            let (inputs, targets) = rows.examples(block, 1, device);
+        for block in rows.blocks() {
+            let (inputs, targets) = rows.examples(&block, 1, device);
             judge.add(images(network.forward(inputs), rows.shape()), images(targets.values(), rows.shape()))?;
         }
         Ok(judge.figures())

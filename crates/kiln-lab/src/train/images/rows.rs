@@ -92,6 +92,16 @@ impl ImageRows {
         (&self.pairs[window.pair].target, window.place)
     }
 
+    /// All rows in blocks to go through a network one after the other, fewer of large windows: memory grows neither with the
+    /// number of windows nor with their size.
+    pub fn blocks(&self) -> impl Iterator<Item = Vec<usize>> + use<> {
+        const MOST_ROWS: usize = 64;
+        const MOST_VALUES: usize = 1 << 20;
+        let (count, values) = (self.windows.len(), self.shape.iter().product::<usize>());
+        let rows = (MOST_VALUES / values.max(1)).clamp(1, MOST_ROWS);
+        (0..count).step_by(rows).map(move |first| (first..count.min(first + rows)).collect())
+    }
+
     fn place(&self, row: usize, epoch: usize) -> [usize; 2] {
         let window = self.windows[row];
         let Some(seed) = self.drawn else { return window.place };
@@ -190,6 +200,20 @@ mod tests {
         assert_eq!((rows.window(0).1, rows.window(5).1, rows.window(6).1), ([0, 0], [4, 8], [0, 0]));
         let error = ImageRows::new(&[ramp(9, 13)], [10, 10], ImageTask::Autoencode).unwrap_err().to_string();
         assert_eq!(error, "setting `crop` cannot be `10`: at most 9, for 9x13.png has 9 x 13 pixels");
+    }
+
+    #[test]
+    fn blocks_hold_every_row_once_and_fewer_of_large_windows() {
+        let sizes = |side: usize, window: usize| {
+            let rows = ImageRows::new(&[ramp(side, side)], [window, window], ImageTask::Autoencode).unwrap();
+            let blocks: Vec<Vec<usize>> = rows.blocks().collect();
+            assert_eq!(blocks.concat(), (0..rows.len()).collect::<Vec<_>>());
+            blocks.iter().map(Vec::len).collect::<Vec<_>>()
+        };
+        assert_eq!(sizes(40, 4), [64, 36]);
+        assert_eq!(sizes(1024, 512), [4]);
+        assert_eq!(sizes(1100, 1100), [1]);
+        assert_eq!(sizes(1536, 768), [1; 4]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use kiln_data::DataError;
+use kiln_loss::aggregate::AggregateError;
 
 use crate::train::SelectorError;
 
@@ -156,6 +157,12 @@ impl LabError {
 impl From<DataError> for LabError {
     fn from(error: DataError) -> Self {
         Self::Data(Box::new(error))
+    }
+}
+
+impl From<AggregateError> for LabError {
+    fn from(error: AggregateError) -> Self {
+        Self::method(error)
     }
 }
 

@@ -7,10 +7,11 @@ use kiln_data::{BagTargets, SplitBags, Splits, TargetEncoding};
 use kiln_lab::plot::{Plot, Series};
 use kiln_lab::statistics::{Summary, figure};
 use kiln_lab::train::{
-    BagEvaluation, BagExamples, BagObjective, Figures, FitSettings, Interpolation, OPTIMIZERS, Objective, RhoChoice,
-    TrainConfig, bag_loss, choose_rho, fit, interpolation,
+    BagEvaluation, BagExamples, BagObjective, Figures, FitSettings, Interpolation, OPTIMIZERS, Objective, TrainConfig,
+    bag_loss, choose_rho, fit, interpolation,
 };
-use kiln_lab::{JobContext, LabError, Table};
+use kiln_lab::{JobContext, LabError, Table, device};
+use kiln_loss::aggregate::{BagCrossValidationConfig, CrossValidated};
 use kiln_nn::Network;
 use serde::Serialize;
 
@@ -55,27 +56,36 @@ impl BagParts {
     }
 }
 
-/// Replaces `interpolate=auto` by what cross-validation over the training bags chooses.
-pub fn settle(mut config: TrainConfig, splits: &Splits) -> Result<(TrainConfig, Option<RhoChoice>), Failure> {
+/// Replaces `interpolate=auto` by what cross-validation over the training bags chooses, on the first of the devices.
+pub fn settle(
+    mut config: TrainConfig,
+    splits: &Splits,
+    devices: &str,
+) -> Result<(TrainConfig, Option<CrossValidated>), Failure> {
     let Some(parts) = BagParts::of(splits) else { return Ok((config, None)) };
     let Interpolation::Auto { folds } = interpolation(&config.loss())? else { return Ok((config, None)) };
-    let device = Device::default();
+    let device = device::parse_all(devices)?.swap_remove(0);
     let context = JobContext::detached(device.clone());
     let settings = parts.steps(config.fit_settings()?);
     let network_config = config.network()?;
     let (shape, outputs) = (splits.train.input_shape(), splits.train.num_classes());
+    let cross_validation = BagCrossValidationConfig::new().with_folds(folds).init().map_err(LabError::from)?;
     eprintln!(
         "cross-validation over {} training bags, {} trainings",
         num_training_bags(&parts),
-        folds * Interpolation::GRID.len()
+        cross_validation.trainings()
     );
-    let choice = choose_rho(&bag_loss(&parts.targets, 0.0)?, &parts.train, folds, config.seed, |objective, kept| {
+    let train = |objective: &BagObjective, kept: &BagExamples| {
         let network = network_config.init_seeded(shape, outputs, config.seed, &device).map_err(LabError::method)?;
         let optimizer = OPTIMIZERS.build(&config.optimizer)?;
         Ok(fit(network, kept, None, objective, optimizer, &settings, &context)?.network)
+    };
+    let found = choose_rho(&bag_loss(&parts.targets, 0.0)?, &parts.train, &cross_validation, config.seed, train)?;
+    let rho = found.rho.ok_or_else(|| {
+        Failure::Failed("no training of the cross-validation reached its end: lower the learning rate, --lr".into())
     })?;
-    config.loss = Some(config.loss().without("folds").with("interpolate", choice.rho));
-    Ok((config, Some(choice)))
+    config.loss = Some(config.loss().without("folds").with("interpolate", rho));
+    Ok((config, Some(found)))
 }
 
 fn num_training_bags(parts: &BagParts) -> usize {
@@ -83,17 +93,15 @@ fn num_training_bags(parts: &BagParts) -> usize {
 }
 
 /// The errors that chose `rho`.
-pub fn choice_table(choice: &RhoChoice) -> Table {
+pub fn choice_table(found: &CrossValidated) -> Table {
     let mut table = Table::new("Error of held-out bags' means by rho", ["rho", "error", "chosen"]);
-    for (rho, error) in &choice.errors {
-        let chosen = if *rho == choice.rho { "yes" } else { "" };
-        table.push([rho.to_string(), shown(error), chosen.to_string()]);
+    for error in &found.errors {
+        let shown =
+            if error.mean.is_finite() { Summary::of(&error.held_out).to_string() } else { "diverged".to_string() };
+        let chosen = if Some(error.rho) == found.rho { "yes" } else { "" };
+        table.push([error.rho.to_string(), shown, chosen.to_string()]);
     }
     table
-}
-
-fn shown(error: &Summary) -> String {
-    if error.mean.is_finite() { error.to_string() } else { "diverged".into() }
 }
 
 /// How good a network is: by the bags' means and, where each row has a target of its own, by these.

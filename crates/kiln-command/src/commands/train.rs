@@ -10,10 +10,11 @@ use kiln_data::{BagTargets, DataDir, LabelNoise, Splits, text::Unit};
 use kiln_lab::statistics::figure;
 use kiln_lab::train::{
     Backpropagation, Examples, Figures, LOSSES, NextWordFigures, OPTIMIZERS, OUTPUT_LAYERS, OutputLayer, PreparedRows,
-    RegressionEvaluation, RhoChoice, SavedModel, Selector, TrainConfig, Trained, Training, TrainingTask,
-    build_augmentations, check_colours, interpolation, train_on,
+    RegressionEvaluation, SavedModel, Selector, TrainConfig, Trained, Training, TrainingTask, build_augmentations,
+    check_colours, interpolation, train_on,
 };
 use kiln_lab::{LabError, Plot, Probe, Run, RunOptions, Scale, Series, Verdict, probe};
+use kiln_loss::aggregate::CrossValidated;
 use serde::Serialize;
 
 use super::bags::{self, BagParts, BagQuality};
@@ -128,7 +129,8 @@ pub struct TrainArgs {
     /// A train.toml with the same settings; flags win
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Device to train on, or several joined by commas: each step then takes one batch on each of them
+    /// Device to train on, or several joined by commas: each step then takes one batch on each of them; the trainings that
+    /// choose interpolate=auto take the first
     #[arg(long, value_name = "DEVICE,...", default_value = "cpu")]
     device: String,
     /// Folder in which the run's folder is made
@@ -148,7 +150,7 @@ pub fn run(args: TrainArgs, global: &Global) -> CommandResult {
         return images::run(config, &options, global);
     }
     let (config, splits) = prepare(config, &global.data())?;
-    let (config, choice) = bags::settle(config, &splits)?;
+    let (config, choice) = bags::settle(config, &splits, &options.device)?;
     let settings = toml::Table::try_from(&config).map_err(LabError::method)?;
     let mut run = Run::start("train", settings, vec![config.seed], &options)?;
     hold_to(&mut run, &config.data, config.label_noise.as_ref())?;
@@ -383,8 +385,9 @@ struct Summary {
     epochs: usize,
     best_epoch: usize,
     validation_loss: f64,
-    #[serde(skip)]
-    choice: Option<RhoChoice>,
+    /// Of a `rho` that was chosen: the errors that it was chosen by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    choice: Option<CrossValidated>,
     #[serde(flatten)]
     figures: Quality,
     seconds: f64,

@@ -33,8 +33,8 @@ mod trainee;
 
 pub use augmentations::{AUGMENTATIONS, build_augmentations, check_colours};
 pub use bags::{
-    BAG_LOSSES, BagEvaluation, BagExamples, BagObjective, Interpolation, ProportionEvaluation, RhoChoice, bag_loss,
-    choose_rho, default_bag_loss, interpolation,
+    BAG_LOSSES, BagEvaluation, BagExamples, BagObjective, Interpolation, ProportionEvaluation, bag_loss, choose_rho,
+    default_bag_loss, interpolation,
 };
 pub use config::TrainConfig;
 pub use evaluation::Evaluation;

@@ -94,6 +94,14 @@ pub enum AggregateError {
         /// Number of coefficients.
         features: usize,
     },
+    /// Fewer bags than a cross-validation has parts.
+    #[error("{bags} bags cannot be divided into {folds} parts: at least one bag a part is needed")]
+    TooFewToDivide {
+        /// Number of bags.
+        bags: usize,
+        /// Number of parts.
+        folds: usize,
+    },
     /// The operating system gives no random numbers, without which no release is private.
     #[error("the operating system gives no random numbers: {reason}")]
     NoEntropy {

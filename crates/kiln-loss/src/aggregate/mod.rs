@@ -9,6 +9,7 @@
 //!
 //! - [`BagLoss`]: the loss, for squared error, cross-entropy, logistic and Poisson regression;
 //! - [`BagRegression`] and [`BagSystem`]: the linear model in closed form, for one `rho` or for all at once;
+//! - [`BagCrossValidation`]: `rho` by the means of held-out bags;
 //! - [`risk`]: what `rho` and bag size to expect to be best, before any training;
 //! - [`dp`]: means that may be published under label differential privacy.
 //!
@@ -16,6 +17,7 @@
 //! Bag Level Loss Functions", arXiv 2401.11081.
 
 mod bag_rows;
+mod cross_validation;
 pub mod dp;
 mod error;
 mod formulas;
@@ -26,6 +28,9 @@ pub mod risk;
 #[cfg(test)]
 mod tests;
 
+pub use cross_validation::{
+    BagCrossValidation, BagCrossValidationConfig, BagDivision, CrossValidated, RHO_GRID, RhoErrors,
+};
 pub use error::AggregateError;
 pub use loss::{BagLoss, BagLossConfig, BagLossKind, BagTerms};
 pub use regression::{BagRegression, BagRegressionConfig, BagSystem};

@@ -2,6 +2,7 @@
 
 mod bag_loss;
 mod closed_form;
+mod cross_validation;
 mod private_release;
 mod risk_calculator;
 

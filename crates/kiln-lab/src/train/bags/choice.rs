@@ -1,89 +1,51 @@
-//! The choice between bag level and instance level, by what bags can tell.
+//! The choice between bag level and instance level for networks.
 
-use kiln_data::split::permutation;
+use burn::module::Module;
+use kiln_loss::aggregate::{BagCrossValidation, BagLoss, CrossValidated};
 use kiln_nn::Network;
 
-use super::{BagExamples, BagObjective, Interpolation};
+use super::{BagExamples, BagObjective};
 use crate::LabError;
-use crate::statistics::Summary;
 use crate::train::{Batch, Examples, Objective, scalar};
-use kiln_loss::aggregate::BagLoss;
 
-/// What a cross-validation over bags has chosen.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RhoChoice {
-    /// Share of the instance level.
-    pub rho: f64,
-    /// Error of the means of held-out bags at each share, over the parts; infinite where a training diverged.
-    pub errors: Vec<(f64, Summary)>,
-}
-
-/// Chooses `rho` among [`Interpolation::GRID`]: the bags are divided into `folds` parts, and for each of them and each `rho`
-/// `train` learns from the others. The `rho` with the least mean error of the held-out bags' means wins. No target of a single
-/// row is looked at; with few bags the choice is noisy.
+/// Chooses `rho` by `cross_validation`: for each division of the bags and each `rho`, `train` learns from the kept bags, and
+/// the held ones say how good that was. A training that diverges has an infinite error.
 ///
 /// # Errors
 /// [`LabError::Setting`] where there are fewer bags than parts, and what `train` returns but for divergence.
 pub fn choose_rho(
     loss: &BagLoss,
     examples: &BagExamples,
-    folds: usize,
+    cross_validation: &BagCrossValidation,
     seed: u64,
     mut train: impl FnMut(&BagObjective, &BagExamples) -> Result<Network, LabError>,
-) -> Result<RhoChoice, LabError> {
+) -> Result<CrossValidated, LabError> {
+    let folds = cross_validation.folds();
     if examples.len() < folds {
         let expected = format!("at most {}, the number of training bags", examples.len());
         return Err(LabError::setting("folds", folds, expected));
     }
-    let order = permutation(examples.len(), seed);
-    let parts: Vec<Fold> = (0..folds).map(|fold| Fold::new(examples, &order, fold, folds)).collect();
-    let mut errors = Vec::new();
-    for rho in Interpolation::GRID {
-        let objective = BagObjective::new(loss.at(rho).map_err(LabError::method)?)?;
-        let mut found = Vec::new();
-        for fold in &parts {
-            found.push(match train(&objective, &fold.kept) {
-                Ok(network) => fold.error(&objective, &network),
-                Err(LabError::Diverged { .. }) => f64::INFINITY,
-                Err(error) => return Err(error),
-            });
-        }
-        errors.push((rho, Summary::of(&found)));
-    }
-    let best = errors.iter().filter(|(_, error)| error.mean.is_finite()).min_by(|a, b| a.1.mean.total_cmp(&b.1.mean));
-    let rho = best.map(|(rho, _)| *rho).ok_or_else(|| {
-        LabError::Refused("no training of the cross-validation reached its end: lower the learning rate".into())
-    })?;
-    Ok(RhoChoice { rho, errors })
-}
-
-/// Bags that are learnt from, and bags that are held out.
-struct Fold {
-    kept: BagExamples,
-    held: BagExamples,
-}
-
-impl Fold {
-    fn new(examples: &BagExamples, order: &[usize], fold: usize, folds: usize) -> Self {
-        let own = |is_held: bool| -> Vec<usize> {
-            let places = order.iter().enumerate().filter(|(place, _)| (place % folds == fold) == is_held);
-            places.map(|(_, &bag)| bag).collect()
+    cross_validation.choose(examples.len(), seed, |division| {
+        let (kept, held) = (examples.select(&division.kept), examples.select(&division.held));
+        let error_at = |&rho: &f64| {
+            let objective = BagObjective::new(loss.at(rho)?)?;
+            match train(&objective, &kept) {
+                Ok(network) => Ok(bag_error(&held, &objective, &network)),
+                Err(LabError::Diverged { .. }) => Ok(f64::INFINITY),
+                Err(error) => Err(error),
+            }
         };
-        Self { kept: examples.select(&own(false)), held: examples.select(&own(true)) }
-    }
-
-    fn error(&self, objective: &BagObjective, network: &Network) -> f64 {
-        let device = network_device(network);
-        let all: Vec<usize> = (0..self.held.len()).collect();
-        let (inputs, targets) = self.held.examples(&all, 1, &device);
-        let batch = Batch { inputs, targets, step: 0, epoch: 1, last: true, rows: all };
-        scalar(&objective.on_batch(network, &batch).0)
-    }
+        cross_validation.rhos().iter().map(error_at).collect()
+    })
 }
 
-fn network_device(network: &Network) -> burn::tensor::Device {
-    use burn::module::Module;
-    network.devices().into_iter().next().unwrap_or_default()
+/// The bag-level loss of all bags.
+fn bag_error(held: &BagExamples, objective: &BagObjective, network: &Network) -> f64 {
+    let device = network.devices().into_iter().next().unwrap_or_default();
+    let all: Vec<usize> = (0..held.len()).collect();
+    let (inputs, targets) = held.examples(&all, 1, &device);
+    let batch = Batch { inputs, targets, step: 0, epoch: 1, last: true, rows: all };
+    scalar(&objective.on_batch(network, &batch).0)
 }
 
 #[cfg(test)]
@@ -93,6 +55,7 @@ mod tests {
     use crate::train::{FitSettings, OPTIMIZERS, Schedule, Selector, bag_loss, fit};
     use burn::tensor::Device;
     use kiln_data::{ArrayDataset, Bags, Leftover, TargetEncoding, Targets};
+    use kiln_loss::aggregate::{BagCrossValidationConfig, RHO_GRID};
     use kiln_nn::NetworkConfig;
 
     /// A linear response with little noise: the means tell it, and copying them to the rows only shrinks it.
@@ -107,12 +70,13 @@ mod tests {
         (BagExamples::new(&data, &bags, &encoding), encoding)
     }
 
-    fn chosen(rows: usize, folds: usize, rate: f64) -> Result<RhoChoice, LabError> {
+    fn chosen(rows: usize, folds: usize, rate: f64) -> Result<CrossValidated, LabError> {
         let (examples, encoding) = linear(rows);
         let context = JobContext::detached(Device::flex());
         let settings =
             FitSettings { epochs: 20, batch_size: 5, learning_rate: rate, schedule: Schedule::Constant, seed: 1 };
-        choose_rho(&bag_loss(&encoding, 0.0)?, &examples, folds, 7, |objective, kept| {
+        let cross_validation = BagCrossValidationConfig::new().with_folds(folds).init()?;
+        choose_rho(&bag_loss(&encoding, 0.0)?, &examples, &cross_validation, 7, |objective, kept| {
             let network = NetworkConfig::mlp([]).init_seeded(&[1], 1, 1, &Device::flex()).map_err(LabError::method)?;
             let optimizer = OPTIMIZERS.build(&Selector::named("sgd"))?;
             Ok(fit(network, kept, None, objective, optimizer, &settings, &context)?.network)
@@ -122,15 +86,16 @@ mod tests {
     #[test]
     fn where_means_tell_all_the_bag_level_is_chosen() {
         let choice = chosen(200, 4, 0.05).unwrap();
-        assert!(choice.rho <= 0.05, "{choice:?}");
-        assert_eq!(choice.errors.len(), Interpolation::GRID.len());
-        let [first, last] = [&choice.errors[0], &choice.errors[7]];
-        assert!(first.1.mean < 0.01 && last.1.mean > 10.0 * first.1.mean, "{choice:?}");
+        assert!(choice.rho.unwrap() <= 0.05, "{choice:?}");
+        assert_eq!(choice.errors.len(), RHO_GRID.len());
+        let [first, last] = [0, RHO_GRID.len() - 1].map(|at| choice.errors[at].mean);
+        assert!(first < 0.01 && last > 10.0 * first, "{choice:?}");
     }
 
     #[test]
-    fn too_few_bags_and_divergence_everywhere_are_refused() {
+    fn too_few_bags_are_refused_and_divergence_everywhere_leaves_no_choice() {
         assert!(chosen(8, 3, 0.05).unwrap_err().to_string().contains("at most 2, the number of training bags"));
-        assert!(chosen(40, 2, 1e30).unwrap_err().to_string().contains("lower the learning rate"));
+        let choice = chosen(40, 2, 1e30).unwrap();
+        assert!(choice.rho.is_none() && choice.errors.iter().all(|error| !error.mean.is_finite()), "{choice:?}");
     }
 }

@@ -6,7 +6,7 @@ mod examples;
 mod names;
 mod objective;
 
-pub use choice::{RhoChoice, choose_rho};
+pub use choice::choose_rho;
 pub use evaluation::{BagEvaluation, ProportionEvaluation};
 pub use examples::BagExamples;
 pub use names::{BAG_LOSSES, Interpolation, bag_loss, default_bag_loss, interpolation};

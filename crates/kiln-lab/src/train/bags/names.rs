@@ -19,7 +19,8 @@ pub const BAG_LOSSES: Registry<Interpolation> = Registry {
                 key: "interpolate",
                 default: "0.1",
                 about: "share of the instance level, at least 0: 0 is aggregate:bag, 1 is aggregate:instance; auto chooses among \
-                        0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7 and 1 by cross-validation over the training bags",
+                        0, 0.001, 0.003, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7 and 1 by cross-validation over the training \
+                        bags",
             },
             SettingInfo { key: "folds", default: "5", about: "of auto: parts of the cross-validation, at least 2" },
         ],
@@ -48,16 +49,12 @@ pub const BAG_LOSSES: Registry<Interpolation> = Registry {
 pub enum Interpolation {
     /// At this share of the instance level.
     At(f64),
-    /// At the share that cross-validation over the training bags chooses, in so many parts.
+    /// At the share that cross-validation over the training bags chooses among
+    /// [`RHO_GRID`](kiln_loss::aggregate::RHO_GRID), in so many parts.
     Auto {
         /// Number of parts.
         folds: usize,
     },
-}
-
-impl Interpolation {
-    /// Shares that [`Auto`](Self::Auto) chooses among.
-    pub const GRID: [f64; 8] = [0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0];
 }
 
 /// How far `loss` stands between bag level and instance level.
@@ -96,10 +93,19 @@ pub(super) fn kind_of(targets: &TargetEncoding) -> BagLossKind {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kiln_loss::aggregate::RHO_GRID;
 
     fn built(text: &str) -> Result<Interpolation, String> {
         let selector: Selector = text.parse().map_err(|error| format!("{error}"))?;
         BAG_LOSSES.build(&selector).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_shares_to_choose_among_are_named() {
+        let about = BAG_LOSSES.entries[0].settings[0].about;
+        let shares = RHO_GRID.map(|rho| rho.to_string());
+        let (last, others) = shares.split_last().unwrap();
+        assert!(about.contains(&format!("among {} and {last} by", others.join(", "))), "{about}");
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub(super) fn run(settings: &Settings, run: &mut Run) -> Result<Vec<Finding>, La
     if !splits.train.is_classification() {
         return Err(LabError::setting("classification.dataset", &own.dataset, "a set with classes"));
     }
-    let contest = Contest { part: CLASSIFICATION, own, rhos: &settings.rhos, splits: &splits };
+    let contest = Contest { part: CLASSIFICATION, own, settings, splits: &splits };
     let cells = contest.perform(run)?;
     run.table(table(&contest, &cells, "error (%)", |error| format!("{:.2}", 100.0 * error)));
     run.plot(&format!("test-error-{}", own.dataset), &picture(&contest, &cells, "share of wrong classes"))?;
@@ -30,13 +30,14 @@ fn between(contest: &Contest<'_>, cells: &[Cell]) -> Finding {
     let text: Vec<String> = cells
         .iter()
         .map(|cell| {
+            let cell = &cell.by_share;
             let (best, last) = (cell.best_inner(), cell.errors.len() - 1);
             let percent = |at: usize| 100.0 * (1.0 - cell.errors[at].mean);
             format!(
                 "bags of {}: {:.2} % right at rho {}, {:.2} % at the bag level, {:.2} % at the instance level",
                 cell.bag_size,
                 percent(best),
-                contest.rhos[best],
+                contest.rhos()[best],
                 percent(0),
                 percent(last)
             )
@@ -48,7 +49,7 @@ fn between(contest: &Contest<'_>, cells: &[Cell]) -> Finding {
     )
     .bound("for every bag size, in the mean over the seeds")
     .measured(text.join(", "))
-    .held_if(cells.iter().all(|cell| cell.errors[cell.best_inner()].mean <= cell.better_end()))
+    .held_if(cells.iter().all(|cell| cell.by_share.inner_is_best()))
 }
 
 fn automatic(contest: &Contest<'_>, cells: &[Cell]) -> Finding {
@@ -57,15 +58,15 @@ fn automatic(contest: &Contest<'_>, cells: &[Cell]) -> Finding {
         .map(|cell| {
             format!(
                 "bags of {}: {:.2} % right at rho {}",
-                cell.bag_size,
-                100.0 * (1.0 - cell.chosen.mean),
-                cell.chosen_rho
+                cell.by_share.bag_size,
+                100.0 * (1.0 - cell.chosen.error.mean),
+                cell.chosen.rho
             )
         })
         .collect();
     Finding::new(
         format!("{CLASSIFICATION}/{}/{}", contest.own.dataset, IDS[1]),
-        "the share and rate that the proportions of held-out bags choose",
+        "the share and rate that cross-validation by the proportions of bags chooses",
     )
     .measured(text.join(", "))
 }
@@ -73,9 +74,9 @@ fn automatic(contest: &Contest<'_>, cells: &[Cell]) -> Finding {
 /// What proportions alone teach, at the share that held-out bags choose.
 fn accuracy(contest: &Contest<'_>, cells: &[Cell]) -> Finding {
     const LEAST: f64 = 0.8;
-    let smallest = cells.iter().min_by_key(|cell| cell.bag_size);
-    let reached = smallest.map_or(0.0, |cell| 1.0 - cell.chosen.mean);
-    let size = smallest.map_or(0, |cell| cell.bag_size);
+    let smallest = cells.iter().min_by_key(|cell| cell.by_share.bag_size);
+    let reached = smallest.map_or(0.0, |cell| 1.0 - cell.chosen.error.mean);
+    let size = smallest.map_or(0, |cell| cell.by_share.bag_size);
     Finding::new(
         format!("{CLASSIFICATION}/{}/{}", contest.own.dataset, IDS[2]),
         format!("proportions over bags of {size} rows teach a network the classes of {}", contest.own.dataset),

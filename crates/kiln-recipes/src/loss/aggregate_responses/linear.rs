@@ -1,11 +1,9 @@
 //! Linear models on bags in double precision: what they learn, how far off they are, and `rho` chosen by what bags can tell.
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use kiln_data::split::permutation;
 use kiln_lab::LabError;
-use kiln_lab::train::epoch_seed;
 use kiln_loss::aggregate::risk::{BagProblem, estimate_noise, optimal_rho};
-use kiln_loss::aggregate::{AggregateError, BagSystem};
+use kiln_loss::aggregate::{AggregateError, BagCrossValidation, BagSystem};
 
 /// Rows of features and their responses, with the bag of each row.
 pub(super) struct BagData {
@@ -39,30 +37,13 @@ impl BagData {
         Ok(found.into_iter().map(|theta| theta.into_data().iter::<f64>().collect()).collect())
     }
 
-    /// The share whose predictions of held-out bags' means are best, in so many parts, over several divisions into such parts.
-    pub(super) fn cross_validated(
-        &self,
-        rhos: &[f64],
-        folds: usize,
-        repeats: usize,
-        seed: u64,
-    ) -> Result<f64, LabError> {
-        let bags = self.responses.len();
-        let folds = folds.min(bags);
-        let mut errors = vec![0.0; rhos.len()];
-        for repeat in 0..repeats {
-            let order = permutation(bags, epoch_seed(seed, repeat));
-            for fold in 0..folds {
-                let mut is_held = vec![false; bags];
-                order.iter().skip(fold).step_by(folds).for_each(|&bag| is_held[bag] = true);
-                let (kept, held) = (self.only(|bag| !is_held[bag]), self.only(|bag| is_held[bag]));
-                for (error, theta) in errors.iter_mut().zip(kept.path(rhos)?) {
-                    *error += held.bag_error(&theta);
-                }
-            }
-        }
-        let best = (0..rhos.len()).min_by(|&a, &b| errors[a].total_cmp(&errors[b]));
-        Ok(best.map_or(0.0, |at| rhos[at]))
+    /// The share whose predictions of held-out bags' means are best.
+    pub(super) fn cross_validated(&self, cross_validation: &BagCrossValidation, seed: u64) -> Result<f64, LabError> {
+        let found = cross_validation.choose(self.responses.len(), seed, |division| -> Result<_, LabError> {
+            let (kept, held) = (self.only(&division.kept), self.only(&division.held));
+            Ok(kept.path(cross_validation.rhos())?.iter().map(|theta| held.bag_error(theta)).collect())
+        })?;
+        found.rho.ok_or_else(|| LabError::Refused("no share has a finite error on held-out bags".into()))
     }
 
     /// The share that the calculator expects to be best, by noise and signal as the bags show them; nothing where there are too
@@ -80,29 +61,26 @@ impl BagData {
         Ok(Some(optimal_rho(&problem).map_err(LabError::method)?.0))
     }
 
-    /// Sum of the squared misses of the bags' means.
+    /// Bag-level loss: the mean over the rows of the squared misses of their bags' means.
     fn bag_error(&self, theta: &[f64]) -> f64 {
         let mut sums = vec![(0.0, 0.0); self.responses.len()];
         for (row, &bag) in self.features.chunks(self.width).zip(&self.bag_of_row) {
             sums[bag] = (sums[bag].0 + product(row, theta), sums[bag].1 + 1.0);
         }
-        sums.iter().zip(&self.responses).map(|((sum, size), response)| (sum / size - response).powi(2)).sum()
+        let misses = sums.iter().zip(&self.responses);
+        misses.map(|((sum, size), response)| size * (sum / size - response).powi(2)).sum::<f64>()
+            / self.bag_of_row.len() as f64
     }
 
-    fn only(&self, keep: impl Fn(usize) -> bool) -> Self {
+    /// Some of the bags, in rising order.
+    fn only(&self, bags: &[usize]) -> Self {
         let mut places = vec![None; self.responses.len()];
-        let kept = (0..self.responses.len()).filter(|&bag| keep(bag));
-        kept.enumerate().for_each(|(place, bag)| places[bag] = Some(place));
+        bags.iter().enumerate().for_each(|(place, &bag)| places[bag] = Some(place));
         let rows = self.features.chunks(self.width).zip(&self.bag_of_row);
         let (features, bag_of_row): (Vec<&[f64]>, Vec<usize>) =
             rows.filter_map(|(row, &bag)| Some((row, places[bag]?))).unzip();
-        let responses = self.responses.iter().zip(&places).filter(|(_, place)| place.is_some());
-        Self {
-            features: features.concat(),
-            width: self.width,
-            bag_of_row,
-            responses: responses.map(|(response, _)| *response).collect(),
-        }
+        let responses = bags.iter().map(|&bag| self.responses[bag]).collect();
+        Self { features: features.concat(), width: self.width, bag_of_row, responses }
     }
 }
 
@@ -128,6 +106,7 @@ fn matrix(values: &[f64], rows: usize, columns: usize) -> Tensor<2> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kiln_loss::aggregate::BagCrossValidationConfig;
 
     /// Responses `2 x` without noise in bags of two.
     fn noiseless() -> BagData {
@@ -139,7 +118,9 @@ mod tests {
     #[test]
     fn without_noise_the_bag_level_is_chosen() {
         let data = noiseless();
-        assert_eq!(data.cross_validated(&[0.0, 0.5, 1.0], 4, 2, 1).unwrap(), 0.0);
+        let config = BagCrossValidationConfig::new().with_rhos(vec![0.0, 0.5, 1.0]).with_folds(4);
+        assert_eq!(data.cross_validated(&config.init().unwrap(), 1).unwrap(), 0.0);
+        assert!(data.cross_validated(&config.with_folds(21).init().unwrap(), 1).is_err());
         assert!(data.calculated().unwrap().unwrap() < 0.05);
         let theta = &data.path(&[0.0, 1.0]).unwrap()[0];
         assert!((theta[0] - 2.0).abs() < 1e-9 && squared_error(theta, &[1.0, 2.0], &[2.0, 5.0]) - 0.5 < 1e-9);
@@ -147,9 +128,13 @@ mod tests {
 
     #[test]
     fn some_bags_keep_their_rows() {
-        let half = noiseless().only(|bag| bag % 2 == 0);
+        let (whole, even) = (noiseless(), (0..20).step_by(2).collect::<Vec<_>>());
+        let half = whole.only(&even);
         assert_eq!((half.responses.len(), half.bag_of_row.len()), (10, 20));
-        assert_eq!(half.bag_of_row[..4], [0, 0, 1, 1]);
-        assert!(half.bag_error(&[2.0]) < 1e-20 && half.bag_error(&[1.0]) > 0.01);
+        assert_eq!((&half.bag_of_row[..4], half.features[2]), (&[0, 0, 1, 1][..], whole.features[4]));
+        assert!(half.bag_error(&[2.0]) < 1e-20);
+        // At 1 every mean is missed by half of itself.
+        let squares = half.responses.iter().map(|response| (0.5 * response).powi(2)).sum::<f64>() / 10.0;
+        assert!((half.bag_error(&[1.0]) - squares).abs() < 1e-12);
     }
 }

@@ -1,6 +1,7 @@
 //! Learning from aggregate responses: theory beside simulation, tables, pictures of digits, and private means.
 
 mod classification;
+mod gains;
 mod linear;
 mod network;
 mod privacy;
@@ -36,6 +37,9 @@ const CARD: MethodCard = MethodCard {
         "kiln::data::Bags",
     ],
 };
+
+/// How often the bags are divided for the choices that are judged: once, which is the library's default.
+const DIVISIONS: usize = 1;
 
 /// Names of the parts.
 const SIMULATION: &str = "simulation";

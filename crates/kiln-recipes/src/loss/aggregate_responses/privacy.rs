@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::linear::{BagData, means, squared_error};
 use super::settings::PrivacySettings;
-use super::simulation::{Draw, best_rho, draw};
+use super::simulation::{Draw, draw};
 use super::table_sets::{NumberTable, open_options};
 use super::{PRIVACY, Settings};
 use crate::loss::small_sets::absence;
@@ -187,13 +187,9 @@ fn on_table(own: &PrivacySettings, run: &mut Run) -> Result<Finding, LabError> {
     let problem = BagProblem::new(rows_per_feature, 1.0, (1.0 - noise).max(1e-3), noise);
     // Responses within three deviations of the mean.
     let range = (-3.0, 3.0);
-    let levels = levels("privacy-table", own, &problem, range.1 - range.0, run, |job, _| {
+    let levels = levels("privacy-table", own, &problem, range.1 - range.0, run, |job, rho| {
         let drawn = table_of_rows.draw(job.bag_size, TRAIN, job.seed)?;
         let released = Released::of(&drawn.responses, &drawn.bag_of_row(), job.bag_size, range, job)?;
-        let own_problem = BagProblem { bag_size: job.bag_size as f64, ..problem };
-        let mechanism = Mechanism::laplace(job.epsilon).map_err(LabError::method)?;
-        let added = mechanism.noise_deviation(range.1 - range.0, job.bag_size).map_err(LabError::method)?.powi(2);
-        let rho = best_rho(&BagProblem { noise: noise + job.bag_size as f64 * added, ..own_problem })?;
         let error = |responses: Vec<f64>| -> Result<f64, LabError> {
             let theta = &drawn.bags_with(responses).path(&[rho])?[0];
             Ok(squared_error(theta, &drawn.test_features, &drawn.test_responses) - noise)

@@ -1,6 +1,7 @@
 //! What the reproduction of learning from aggregate responses can be told.
 
 use kiln_lab::{LabError, Scale};
+use kiln_loss::aggregate::{BagCrossValidation, BagCrossValidationConfig, RHO_GRID};
 use serde::{Deserialize, Serialize};
 
 /// Settings of [`super::AggregateResponsesRecipe`].
@@ -8,9 +9,9 @@ use serde::{Deserialize, Serialize};
 pub struct Settings {
     /// Shares of the instance-level loss, from 0 to 1: with many rows for each feature the best ones are small.
     pub rhos: Vec<f64>,
-    /// Parts of the cross-validation over bags that chooses one of them for a linear model.
+    /// Parts of the cross-validation over bags that chooses one of them, by a single division, as `interpolate=auto` does.
     pub folds: usize,
-    /// How often the bags are divided into such parts.
+    /// How often the bags are divided for the choice beside it, which is only reported.
     pub repeats: usize,
     /// Theory beside simulation.
     pub simulation: SimulationSettings,
@@ -67,7 +68,8 @@ pub struct NetworkSettings {
     pub epochs: usize,
     /// Rows a step.
     pub batch_size: usize,
-    /// Learning rates of Adam to choose from, for each bag size and share by the error of held-out bags.
+    /// Learning rates of Adam to choose from, for each bag size and share by the error of held-out bags in the
+    /// cross-validation.
     pub rates: Vec<f64>,
     /// At most this many training rows.
     pub max_train: usize,
@@ -106,6 +108,12 @@ impl Settings {
             Scale::Quick => Self::quick(),
             Scale::Full => Self::full(),
         }
+    }
+
+    /// The choice of a share for which the bags are divided so often.
+    pub(super) fn cross_validation(&self, repeats: usize) -> Result<BagCrossValidation, LabError> {
+        let config = BagCrossValidationConfig::new().with_rhos(self.rhos.clone()).with_folds(self.folds);
+        Ok(config.with_repeats(repeats).init()?)
     }
 
     /// Refuses settings from which nothing can be concluded.
@@ -163,8 +171,8 @@ impl Settings {
 
     fn full() -> Self {
         Self {
-            rhos: vec![0.0, 0.001, 0.003, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0],
-            folds: 5,
+            rhos: RHO_GRID.to_vec(),
+            folds: BagCrossValidationConfig::new().folds,
             repeats: 10,
             simulation: SimulationSettings {
                 features: 150,
@@ -268,6 +276,20 @@ impl Settings {
                 seeds: 3,
                 ..quick.privacy
             },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_judged_is_what_the_library_does_when_nothing_is_said() {
+        let library = BagCrossValidationConfig::new().init().unwrap();
+        for scale in [Scale::Quick, Scale::Full] {
+            let settings = Settings::of(scale);
+            assert_eq!(settings.cross_validation(super::super::DIVISIONS).unwrap(), library);
         }
     }
 }

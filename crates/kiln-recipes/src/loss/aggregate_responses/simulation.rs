@@ -2,7 +2,7 @@
 
 use kiln_lab::statistics::Summary;
 use kiln_lab::{Finding, LabError, Measured, Plot, Run, Series, Table};
-use kiln_loss::aggregate::risk::{BagProblem, asymptotic, optimal_rho};
+use kiln_loss::aggregate::risk::{BagProblem, asymptotic};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
@@ -236,9 +236,4 @@ fn best_share(simulated: &[Simulated]) -> Finding {
     .measured(text.join(", "))
     .held_if(all)
     .note("with few rows for each feature and much noise the calculator itself names the instance level")
-}
-
-/// The share of least risk, for other parts.
-pub(super) fn best_rho(problem: &BagProblem) -> Result<f64, LabError> {
-    Ok(optimal_rho(problem).map_err(LabError::method)?.0)
 }

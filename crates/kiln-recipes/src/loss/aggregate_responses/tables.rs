@@ -4,10 +4,11 @@ use kiln_lab::statistics::Summary;
 use kiln_lab::{Finding, LabError, Plot, Run, Series, Table};
 use serde::{Deserialize, Serialize};
 
+use super::gains::{ByShare, Choice};
 use super::linear::squared_error;
 use super::table_sets::{NumberTable, open_options};
 use super::tables_findings::findings;
-use super::{Settings, TABLES};
+use super::{DIVISIONS, Settings, TABLES};
 use crate::loss::small_sets::Sets;
 
 /// One division of one table into bags.
@@ -22,59 +23,50 @@ struct Job<'a> {
 pub(super) struct Shown {
     /// Test error at each share.
     errors: Vec<f64>,
-    /// Share that cross-validation over the bags chose, and its test error.
-    validated: (f64, f64),
-    /// Share that the calculator chose, and its test error.
-    calculated: Option<(f64, f64)>,
+    /// What cross-validation over the bags chose.
+    validated: Chosen,
+    /// What it chose by more divisions into parts.
+    repeated: Chosen,
+    /// What the calculator chose, where there were enough bags for it.
+    calculated: Option<Chosen>,
 }
 
-/// Test errors on one table with bags of one size.
+/// A share and its test error.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+struct Chosen {
+    rho: f64,
+    error: f64,
+}
+
+impl Chosen {
+    fn summary(chosen: impl Iterator<Item = Self>) -> Choice {
+        let (rhos, errors): (Vec<f64>, Vec<f64>) = chosen.map(|one| (one.rho, one.error)).unzip();
+        Choice { rho: Summary::of(&rhos), error: Summary::of(&errors) }
+    }
+}
+
+/// Test errors on one table with bags of one size, over the seeds.
 pub(super) struct Cell {
     pub(super) set: String,
-    pub(super) bag_size: usize,
-    /// At each share, over the seeds.
-    pub(super) errors: Vec<Summary>,
-    /// At the shares that cross-validation chose.
-    pub(super) validated: Summary,
-    /// The shares that it chose.
-    pub(super) validated_rho: Summary,
-    /// At the shares that the calculator chose, where it could in every division.
-    pub(super) calculated: Option<Summary>,
-    pub(super) calculated_rho: Option<Summary>,
+    pub(super) by_share: ByShare,
+    pub(super) validated: Choice,
+    pub(super) repeated: Choice,
+    /// Where the calculator could choose in every division.
+    pub(super) calculated: Option<Choice>,
 }
 
 impl Cell {
     fn of(job: &Job<'_>, shown: &[Shown]) -> Self {
-        let summary = |of: &dyn Fn(&Shown) -> f64| Summary::of(&shown.iter().map(of).collect::<Vec<f64>>());
-        let calculated: Option<Vec<(f64, f64)>> = shown.iter().map(|one| one.calculated).collect();
-        let of_calculated = |of: fn(&(f64, f64)) -> f64| {
-            calculated.as_ref().map(|found| Summary::of(&found.iter().map(of).collect::<Vec<f64>>()))
-        };
+        let at = |place: usize| Summary::of(&shown.iter().map(|one| one.errors[place]).collect::<Vec<f64>>());
+        let errors = (0..shown[0].errors.len()).map(at).collect();
+        let calculated: Option<Vec<Chosen>> = shown.iter().map(|one| one.calculated).collect();
         Self {
             set: job.table.name.clone(),
-            bag_size: job.bag_size,
-            errors: (0..shown[0].errors.len()).map(|at| summary(&|one| one.errors[at])).collect(),
-            validated: summary(&|one| one.validated.1),
-            validated_rho: summary(&|one| one.validated.0),
-            calculated: of_calculated(|found| found.1),
-            calculated_rho: of_calculated(|found| found.0),
+            by_share: ByShare { bag_size: job.bag_size, errors },
+            validated: Chosen::summary(shown.iter().map(|one| one.validated)),
+            repeated: Chosen::summary(shown.iter().map(|one| one.repeated)),
+            calculated: calculated.map(|chosen| Chosen::summary(chosen.into_iter())),
         }
-    }
-
-    /// Least mean error of both ends.
-    pub(super) fn better_end(&self) -> f64 {
-        self.errors[0].mean.min(self.errors[self.errors.len() - 1].mean)
-    }
-
-    /// Place of the share between them with the least mean error.
-    pub(super) fn best_inner(&self) -> usize {
-        let inner = 1..self.errors.len() - 1;
-        inner.min_by(|&a, &b| self.errors[a].mean.total_cmp(&self.errors[b].mean)).unwrap_or(0)
-    }
-
-    /// How much less error than the better end, as a share of that.
-    pub(super) fn gain(&self, error: f64) -> f64 {
-        1.0 - error / self.better_end()
     }
 }
 
@@ -94,12 +86,12 @@ pub(super) fn run(settings: &Settings, run: &mut Run) -> Result<Vec<Finding>, La
     let cells: Vec<Cell> =
         jobs.chunks(own.seeds).zip(shown.chunks(own.seeds)).map(|(jobs, shown)| Cell::of(&jobs[0], shown)).collect();
     if !cells.is_empty() {
-        run.table(table(&settings.rhos, &cells));
+        run.table(table(settings, &cells));
         for table in &tables {
             run.plot(&format!("test-error-{}", table.name), &picture(&settings.rhos, &table.name, &cells))?;
         }
     }
-    Ok(findings(own, &settings.rhos, &cells, &sets))
+    Ok(findings(settings, &cells, &sets))
 }
 
 fn learnt(settings: &Settings, job: &Job<'_>) -> Result<Shown, LabError> {
@@ -108,30 +100,32 @@ fn learnt(settings: &Settings, job: &Job<'_>) -> Result<Shown, LabError> {
     let bags = drawn.bags();
     let error = |theta: &[f64]| squared_error(theta, &drawn.test_features, &drawn.test_responses);
     let errors: Vec<f64> = bags.path(rhos)?.iter().map(|theta| error(theta)).collect();
-    let validated = bags.cross_validated(rhos, settings.folds, settings.repeats, job.seed)?;
-    let at = rhos.iter().position(|&rho| rho == validated).unwrap_or(0);
+    let validated = |divisions: usize| -> Result<Chosen, LabError> {
+        let rho = bags.cross_validated(&settings.cross_validation(divisions)?, job.seed)?;
+        let at = rhos.iter().position(|&other| other == rho).unwrap_or(0);
+        Ok(Chosen { rho, error: errors[at] })
+    };
     let calculated = match bags.calculated()? {
-        Some(rho) => Some((rho, error(&bags.path(&[rho])?[0]))),
+        Some(rho) => Some(Chosen { rho, error: error(&bags.path(&[rho])?[0]) }),
         None => None,
     };
-    Ok(Shown { validated: (validated, errors[at]), errors, calculated })
+    Ok(Shown { validated: validated(DIVISIONS)?, repeated: validated(settings.repeats)?, errors, calculated })
 }
 
-fn table(rhos: &[f64], cells: &[Cell]) -> Table {
+fn table(settings: &Settings, cells: &[Cell]) -> Table {
     let headings = ["set", "bag size"].into_iter().map(String::from);
-    let headings = headings.chain(rhos.iter().map(|rho| format!("rho {rho}")));
-    let headings = headings.chain(["cross-validated", "its rho", "calculated", "its rho "].map(String::from));
-    let mut table = Table::new("Test error of single responses, in variances", headings);
-    let text = |summary: &Option<Summary>| summary.as_ref().map_or_else(|| "-".to_string(), ToString::to_string);
+    let headings = headings.chain(settings.rhos.iter().map(|rho| format!("rho {rho}")));
+    let repeated = format!("cross-validated {} times", settings.repeats);
+    let chosen = ["cross-validated", "its rho", &repeated, "its rho ", "calculated", "its rho  "].map(String::from);
+    let mut table = Table::new("Test error of single responses, in variances", headings.chain(chosen));
     for cell in cells {
-        let front = [cell.set.clone(), cell.bag_size.to_string()].into_iter();
-        let errors = cell.errors.iter().map(|error| format!("{:.4}", error.mean));
-        let chosen = [
-            format!("{:.4}", cell.validated.mean),
-            cell.validated_rho.to_string(),
-            cell.calculated.as_ref().map_or_else(|| "-".to_string(), |error| format!("{:.4}", error.mean)),
-            text(&cell.calculated_rho),
-        ];
+        let front = [cell.set.clone(), cell.by_share.bag_size.to_string()].into_iter();
+        let errors = cell.by_share.errors.iter().map(|error| format!("{:.4}", error.mean));
+        let choices = [Some(cell.validated), Some(cell.repeated), cell.calculated].into_iter();
+        let chosen = choices.flat_map(|choice| match choice {
+            Some(Choice { error, rho }) => [format!("{:.4}", error.mean), rho.to_string()],
+            None => ["-".to_string(), "-".to_string()],
+        });
         table.push(front.chain(errors).chain(chosen));
     }
     table
@@ -140,10 +134,11 @@ fn table(rhos: &[f64], cells: &[Cell]) -> Table {
 fn picture(rhos: &[f64], set: &str, cells: &[Cell]) -> Plot {
     let mut plot = Plot::line(format!("Test error on {set}"), "rho", "mean squared error, in variances");
     for (place, cell) in cells.iter().filter(|cell| cell.set == set).enumerate() {
-        let points = rhos.iter().zip(&cell.errors).map(|(&rho, error)| (rho, error.mean));
-        plot = plot.series(Series::new(format!("bags of {}", cell.bag_size)).points(points).coloured_as(place));
-        let level = [(0.0, cell.validated.mean), (1.0, cell.validated.mean)];
-        let chosen = Series::new(format!("bags of {}, cross-validated", cell.bag_size)).points(level);
+        let name = format!("bags of {}", cell.by_share.bag_size);
+        let points = rhos.iter().zip(&cell.by_share.errors).map(|(&rho, error)| (rho, error.mean));
+        plot = plot.series(Series::new(&name).points(points).coloured_as(place));
+        let level = [(0.0, cell.validated.error.mean), (1.0, cell.validated.error.mean)];
+        let chosen = Series::new(format!("{name}, cross-validated")).points(level);
         plot = plot.series(chosen.dotted().coloured_as(place));
     }
     plot

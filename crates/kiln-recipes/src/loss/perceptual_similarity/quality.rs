@@ -38,8 +38,11 @@ pub(super) struct Measure {
     pub(super) of: fn(&Quality) -> f64,
     pub(super) more_is_better: bool,
     /// Images that the mean does not count as they are: how many, and what was done with them.
-    pub(super) exceptions: Option<(fn(&Quality) -> usize, &'static str)>,
+    pub(super) exceptions: Option<Exceptions>,
 }
+
+/// How many images a mean does not count as they are, and what was done with them.
+type Exceptions = (fn(&Quality) -> usize, &'static str);
 
 impl Measure {
     pub(super) const PSNR: Self = Self {

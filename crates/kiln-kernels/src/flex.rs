@@ -45,6 +45,11 @@ impl<E: Real> FlexSlice<E> {
         self.primitive.storage_mut::<E>()
     }
 
+    /// The elements, to be changed in place; none where somebody else holds the memory.
+    pub(crate) fn own_values_mut(&mut self) -> Option<&mut [E]> {
+        self.primitive.try_storage_mut::<E>()
+    }
+
     /// Gives the memory back as a tensor.
     pub fn into_tensor<const D: usize>(self) -> Tensor<D> {
         Tensor::from_primitive::<Flex>(self.primitive)

@@ -7,7 +7,7 @@ use burn::tensor::{DType, Tensor, module};
 use crate::Real;
 use crate::activation::{Function, apply, apply_with_slope};
 use crate::flex::{FlexMatrix, FlexSlice, element_type, tensor_of, written};
-use crate::matrix::{Block, MatrixView, Start};
+use crate::matrix::{Block, MatrixView, Start, Written};
 use crate::threads::{SMALLEST_HALF, share};
 
 /// Gradients by input, weight and bias; none where it was not wanted.
@@ -85,12 +85,13 @@ pub fn forward_activated<const D: usize>(
     let (x, weight, bias) = (FlexMatrix::<f32>::new(x), FlexMatrix::new(weight), bias.map(FlexSlice::<f32>::new));
     let (left, right, bias) = (x.view(), weight.view(), bias.as_ref().map(FlexSlice::values));
     let (rows, cols) = (left.num_rows(), right.num_cols());
-    let finish = |out: &mut Block<'_, f32>, slopes: Option<&mut Block<'_, f32>>| match slopes {
+    let finish = |mut out: Written<'_, '_, f32>, slopes: Option<&mut Block<'_, f32>>| match slopes {
         None => (0..out.num_rows()).for_each(|row| apply(function, out.row_mut(row))),
         Some(slopes) => {
             for row in 0..out.num_rows() {
-                slopes.copy_row(row, out.row_mut(row));
-                apply_with_slope(function, out.row_mut(row), slopes.row_mut(row));
+                let out = out.row_mut(row);
+                let slopes = slopes.copy_row(row, out);
+                apply_with_slope(function, out, slopes);
             }
         }
     };
@@ -245,9 +246,9 @@ impl<E: Real> Part<'_, E> {
     }
 
     /// Computes the part, and lets `finish` change it while it is in the cache.
-    fn compute(mut self, finish: &impl Fn(&mut Block<'_, E>, Option<&mut Block<'_, E>>)) {
-        self.out.set_product(self.left, self.right, self.bias.map_or(Start::Zero, Start::EveryRow));
-        finish(&mut self.out, self.beside.as_mut());
+    fn compute(mut self, finish: &impl Fn(Written<'_, '_, E>, Option<&mut Block<'_, E>>)) {
+        let start = self.bias.map_or(Start::Zero, Start::EveryRow);
+        finish(self.out.set_product(self.left, self.right, start), self.beside.as_mut());
     }
 }
 

@@ -131,6 +131,27 @@ pub(crate) struct Block<'a, E> {
     memory: PhantomData<&'a mut [MaybeUninit<E>]>,
 }
 
+/// A block every element of which has been written.
+pub(crate) struct Written<'b, 'a, E>(&'b mut Block<'a, E>);
+
+impl<E: Real> Written<'_, '_, E> {
+    pub(crate) fn num_rows(&self) -> usize {
+        self.0.rows
+    }
+
+    /// Adds `left right`, on the calling thread.
+    pub(crate) fn add_product(&mut self, left: MatrixView<'_, E>, right: MatrixView<'_, E>) {
+        // SAFETY: every element has been written.
+        unsafe { self.0.accumulate(1.0, 1.0, left, right, Threads::Caller) }
+    }
+
+    /// One row.
+    pub(crate) fn row_mut(&mut self, row: usize) -> &mut [E] {
+        // SAFETY: every element has been written.
+        unsafe { self.0.place_of_row(row).assume_init_mut() }
+    }
+}
+
 /// What a product is added to.
 #[derive(Clone, Copy)]
 pub(crate) enum Start<'a, E> {
@@ -186,7 +207,12 @@ impl<'a, E: Real> Block<'a, E> {
     }
 
     /// `left right + start`, on the calling thread.
-    pub(crate) fn set_product(&mut self, left: MatrixView<'_, E>, right: MatrixView<'_, E>, start: Start<'_, E>) {
+    pub(crate) fn set_product(
+        &mut self,
+        left: MatrixView<'_, E>,
+        right: MatrixView<'_, E>,
+        start: Start<'_, E>,
+    ) -> Written<'_, 'a, E> {
         let keep = match start {
             Start::Zero => 0.0,
             Start::EveryRow(values) => {
@@ -200,38 +226,31 @@ impl<'a, E: Real> Block<'a, E> {
         };
         // SAFETY: what is kept has just been written.
         unsafe { self.accumulate(keep, 1.0, left, right, Threads::Caller) }
+        Written(self)
     }
 
-    /// Adds `left right`, on the calling thread.
-    ///
-    /// # Safety
-    /// Every element has been written.
-    pub(crate) unsafe fn add_product(&mut self, left: MatrixView<'_, E>, right: MatrixView<'_, E>) {
-        // SAFETY: as the caller says.
-        unsafe { self.accumulate(1.0, 1.0, left, right, Threads::Caller) }
-    }
-
-    /// Writes one row.
-    pub(crate) fn copy_row(&mut self, row: usize, values: &[E]) {
-        self.row_mut(row).copy_from_slice(values);
+    /// Writes one row, and gives it back.
+    pub(crate) fn copy_row(&mut self, row: usize, values: &[E]) -> &mut [E] {
+        self.place_of_row(row).write_copy_of_slice(values)
     }
 
     fn set_every_row(&mut self, values: &[E]) {
         assert_eq!(values.len(), self.cols, "{} values for rows of {}", values.len(), self.cols);
-        (0..self.rows).for_each(|row| self.row_mut(row).copy_from_slice(values));
+        (0..self.rows).for_each(|row| _ = self.copy_row(row, values));
     }
 
     fn set_every_col(&mut self, values: &[E]) {
         assert_eq!(values.len(), self.rows, "{} values for columns of {}", values.len(), self.rows);
-        values.iter().enumerate().for_each(|(row, value)| self.row_mut(row).fill(*value));
+        let fill = |place: &mut [MaybeUninit<E>], value: E| place.iter_mut().for_each(|place| _ = place.write(value));
+        values.iter().enumerate().for_each(|(row, value)| fill(self.place_of_row(row), *value));
     }
 
-    /// One row, to be written, or to be read where it has been written.
-    pub(crate) fn row_mut(&mut self, row: usize) -> &mut [E] {
+    /// The place of one row, to be written with numbers and with nothing else: it may hold some already.
+    fn place_of_row(&mut self, row: usize) -> &mut [MaybeUninit<E>] {
         assert!(self.col_stride == 1 && row < self.rows, "row {row} of {} contiguous ones", self.rows);
         let start = if self.cols == 0 { self.start } else { self.start.wrapping_add(row * self.row_stride) };
         // SAFETY: the row's elements are those of the block, which is borrowed mutably.
-        unsafe { std::slice::from_raw_parts_mut(start, self.cols) }
+        unsafe { std::slice::from_raw_parts_mut(start.cast(), self.cols) }
     }
 
     /// `self <- keep self + scale left right`; `keep = 0` overwrites, whatever was there.

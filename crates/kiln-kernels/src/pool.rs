@@ -8,7 +8,7 @@ use burn::tensor::{DType, Tensor};
 use crate::conv2d::geometry::Axis;
 use crate::flex::{element_type, tensor_of};
 use crate::threads::for_each;
-use crate::vector::{Kernel, LANES, sum_of, vectorised};
+use crate::vector::{Kernel, LANES, sum_of_terms, vectorised};
 use crate::{FlexSlice, Real};
 
 /// For every window the tap that met its largest value.
@@ -348,7 +348,7 @@ impl<E: Real> Kernel for MeanOfPlane<'_, E> {
     #[inline(always)]
     fn run(self) {
         if self.windows.are_whole_maps() {
-            self.means[0] = sum_of_all(self.plane) * self.shares[0];
+            self.means[0] = sum_of_terms::<_, LANES>(self.plane, |value| value) * self.shares[0];
             return;
         }
         let (down, across) = (self.windows.down, self.windows.across);
@@ -382,17 +382,6 @@ fn add_steps<E: Real>(pixels: &[E], step: usize, sums: &mut [E]) {
         }
         _ => sums.iter_mut().zip(pixels.iter().step_by(step)).for_each(|(sum, pixel)| *sum += *pixel),
     }
-}
-
-/// The sum of all numbers, in as many sums as there are lanes.
-#[inline(always)]
-fn sum_of_all<E: Real>(values: &[E]) -> E {
-    let (chunks, rest) = values.as_chunks::<LANES>();
-    let mut lanes = [E::default(); LANES];
-    for chunk in chunks {
-        lanes.iter_mut().zip(chunk).for_each(|(lane, value)| *lane += *value);
-    }
-    rest.iter().fold(sum_of(lanes), |sum, value| sum + *value)
 }
 
 struct SharesOfPlane<'a, E> {

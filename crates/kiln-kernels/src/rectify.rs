@@ -2,13 +2,10 @@
 
 use burn::tensor::{DType, Tensor};
 
+use crate::Real;
 use crate::flex::element_type;
-use crate::threads::share;
+use crate::rows::{TASK, changed, changed_beside};
 use crate::vector::{Kernel, vectorised};
-use crate::{FlexSlice, Real};
-
-/// Numbers that are worth a task of their own.
-const TASK: usize = 1 << 15;
 
 /// Whether the kernels take `x`: a tensor of `f32` or `f64` on the Flex device, in its graph or outside.
 pub fn applies<const D: usize>(x: &Tensor<D>) -> bool {
@@ -21,31 +18,13 @@ pub fn applies<const D: usize>(x: &Tensor<D>) -> bool {
 /// Where [`applies`] is false, and for a tensor in a graph.
 pub fn forward<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     match x.dtype() {
-        DType::F64 => forward_in::<f64, D>(x),
-        _ => forward_in::<f32, D>(x),
+        DType::F64 => changed::<f64, D>(x, TASK, rectify),
+        _ => changed::<f32, D>(x, TASK, rectify),
     }
 }
 
-fn forward_in<E: Real, const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    let mut x = FlexSlice::<E>::new(x);
-    let tasks = x.values_mut().chunks_mut(TASK).collect();
-    share(tasks, |values| vectorised(Rectify(values)));
-    x.into_tensor()
-}
-
-struct Rectify<'a, E>(&'a mut [E]);
-
-impl<E: Real> Kernel for Rectify<'_, E> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run(self) {
-        self.0.iter_mut().for_each(|x| *x = if *x < E::default() { E::default() } else { *x });
-    }
-}
-
-/// The gradient of [`forward`]: the upstream gradient where the `output` is above zero, in its own memory where nobody else
-/// holds it.
+/// The gradient of [`forward`], of an `upstream` gradient: zero where the `output` is zero. Where the output is not a number
+/// the gradient passes, so that what is wrong is seen. In the upstream gradient's own memory where nobody else holds it.
 ///
 /// # Panics
 /// Where the shapes differ, where [`applies`] is false, and for tensors in a graph.
@@ -60,7 +39,6 @@ impl<E: Real> Kernel for Rectify<'_, E> {
 /// assert_eq!(gradient.try_into_vec_as::<f32>().unwrap(), [0.0, 0.0, 5.0]);
 /// ```
 pub fn backward<const D: usize>(output: Tensor<D>, upstream: Tensor<D>) -> Tensor<D> {
-    assert_eq!(output.dims(), upstream.dims(), "relu: the shape of the output and that of its gradient differ");
     match upstream.dtype() {
         DType::F64 => backward_in::<f64, D>(output, upstream),
         _ => backward_in::<f32, D>(output, upstream),
@@ -68,10 +46,35 @@ pub fn backward<const D: usize>(output: Tensor<D>, upstream: Tensor<D>) -> Tenso
 }
 
 fn backward_in<E: Real, const D: usize>(output: Tensor<D>, upstream: Tensor<D>) -> Tensor<D> {
-    let (output, mut upstream) = (FlexSlice::<E>::new(output), FlexSlice::<E>::new(upstream));
-    let tasks = upstream.values_mut().chunks_mut(TASK).zip(output.values().chunks(TASK)).collect();
-    share(tasks, |(gradients, outputs)| vectorised(Pass { gradients, outputs }));
-    upstream.into_tensor()
+    changed_beside::<E, D>(upstream, output, TASK, |gradients, outputs| vectorised(Pass { gradients, outputs }))
+}
+
+/// `max(0, x)` of one number.
+#[inline(always)]
+pub(crate) fn rectified<E: Real>(x: E) -> E {
+    if x <= E::default() { E::default() } else { x }
+}
+
+/// What passes of the gradient by the rectified `x`, which may itself be rectified already.
+#[inline(always)]
+pub(crate) fn passed<E: Real>(gradient: E, x: E) -> E {
+    if x <= E::default() { E::default() } else { gradient }
+}
+
+/// `max(0, x)` of many numbers, in place.
+pub(crate) fn rectify<E: Real>(values: &mut [E]) {
+    vectorised(Rectify(values));
+}
+
+struct Rectify<'a, E>(&'a mut [E]);
+
+impl<E: Real> Kernel for Rectify<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        self.0.iter_mut().for_each(|x| *x = rectified(*x));
+    }
 }
 
 struct Pass<'a, E> {
@@ -84,7 +87,9 @@ impl<E: Real> Kernel for Pass<'_, E> {
 
     #[inline(always)]
     fn run(self) {
-        let pairs = self.gradients.iter_mut().zip(self.outputs);
-        pairs.for_each(|(g, y)| *g = if *y > E::default() { *g } else { E::default() });
+        self.gradients
+            .iter_mut()
+            .zip(self.outputs)
+            .for_each(|(gradient, output)| *gradient = passed(*gradient, *output));
     }
 }

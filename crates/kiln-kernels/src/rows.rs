@@ -4,60 +4,73 @@ use std::mem::MaybeUninit;
 
 use burn::tensor::Tensor;
 
-use crate::FlexSlice;
 use crate::flex::{tensor_of, written};
 use crate::threads::share;
-use crate::vector::sum_of;
+use crate::vector::{FEW_LANES as LANES, sum_of_pairs, sum_of_terms};
+use crate::{FlexSlice, Real};
 
 /// Numbers that are worth a task of their own.
-const TASK: usize = 1 << 14;
-
-/// Lanes of a row that are worked on side by side.
-pub(crate) const LANES: usize = 16;
+pub(crate) const TASK: usize = 1 << 14;
 
 /// Rows of `cols` numbers that make up a task. They follow from the size alone.
 pub(crate) fn rows_of_task(cols: usize) -> usize {
     (TASK / cols.max(1)).max(1)
 }
 
-/// A new tensor with all numbers changed by whole rows: `change` is given some rows, one after the other, of the length of
-/// the last axis.
-pub(crate) fn changed<const D: usize>(x: Tensor<D>, change: impl Fn(&mut [f32], usize) + Sync) -> Tensor<D> {
+/// Numbers of a task of whole rows.
+pub(crate) fn numbers_of_task(cols: usize) -> usize {
+    (rows_of_task(cols) * cols).max(1)
+}
+
+/// The tensor with all its numbers changed, in pieces of so many of them: in place where nobody else holds it, else while
+/// they are copied.
+pub(crate) fn changed<E: Real, const D: usize>(
+    x: Tensor<D>,
+    piece: usize,
+    change: impl Fn(&mut [E]) + Sync,
+) -> Tensor<D> {
     let dims = x.dims();
-    let cols = dims[D - 1];
-    let x = FlexSlice::<f32>::new(x);
-    let write = |y: &mut [MaybeUninit<f32>]| {
-        let size = (rows_of_task(cols) * cols).max(1);
-        let tasks = x.values().chunks(size).zip(y.chunks_mut(size)).collect();
-        // Rows that have just been copied are in the nearest cache.
-        share(tasks, |(x, y)| change(y.write_copy_of_slice(x), cols));
+    let mut x = FlexSlice::<E>::new(x);
+    if let Some(values) = x.own_values_mut() {
+        share(values.chunks_mut(piece).collect(), change);
+        return x.into_tensor();
+    }
+    let write = |y: &mut [MaybeUninit<E>]| {
+        let tasks = x.values().chunks(piece).zip(y.chunks_mut(piece)).collect();
+        // What has just been copied is in the nearest cache.
+        share(tasks, |(x, y)| change(y.write_copy_of_slice(x)));
     };
     // SAFETY: every number is copied.
     tensor_of(unsafe { written(x.values().len(), write) }, dims)
 }
 
-/// The tensor with all its numbers changed by whole rows, beside the same rows of another tensor; in place where nobody else
-/// holds it.
+/// As [`changed`], beside the same numbers of another tensor.
 ///
 /// # Panics
 /// Where the shapes differ.
-pub(crate) fn changed_beside<const D: usize>(
+pub(crate) fn changed_beside<E: Real, const D: usize>(
     x: Tensor<D>,
     other: Tensor<D>,
-    change: impl Fn(&mut [f32], &[f32], usize) + Sync,
+    piece: usize,
+    change: impl Fn(&mut [E], &[E]) + Sync,
 ) -> Tensor<D> {
-    assert_eq!(x.dims(), other.dims(), "the shape of the output and that of its gradient differ");
-    let cols = x.dims()[D - 1];
-    let (mut slice, other) = (FlexSlice::<f32>::new(x), FlexSlice::<f32>::new(other));
-    if cols > 0 {
-        let size = rows_of_task(cols) * cols;
-        let tasks = slice.values_mut().chunks_mut(size).zip(other.values().chunks(size)).collect();
-        share(tasks, |(rows, others)| change(rows, others, cols));
+    let dims = x.dims();
+    assert_eq!(other.dims(), dims, "the shape of the output and that of its gradient differ");
+    let (mut x, other) = (FlexSlice::<E>::new(x), FlexSlice::<E>::new(other));
+    if let Some(values) = x.own_values_mut() {
+        let tasks = values.chunks_mut(piece).zip(other.values().chunks(piece)).collect();
+        share(tasks, |(x, other)| change(x, other));
+        return x.into_tensor();
     }
-    slice.into_tensor()
+    let write = |y: &mut [MaybeUninit<E>]| {
+        let numbers = x.values().chunks(piece).zip(other.values().chunks(piece));
+        share(numbers.zip(y.chunks_mut(piece)).collect(), |((x, other), y)| change(y.write_copy_of_slice(x), other));
+    };
+    // SAFETY: every number is copied.
+    tensor_of(unsafe { written(x.values().len(), write) }, dims)
 }
 
-/// Every number of a row changed: by pieces of [`LANES`] numbers, of which the last overlaps the one before.
+/// Every number of a row changed: by pieces of as many numbers as a vector has, of which the last overlaps the one before.
 #[inline(always)]
 pub(crate) fn change_row(row: &mut [f32], change: impl Fn(f32) -> f32) {
     let Some(mut last) = row.last_chunk::<LANES>().copied() else {
@@ -83,25 +96,11 @@ fn change_piece(piece: &mut [f32; LANES], change: &impl Fn(f32) -> f32) {
 /// The sum of `term` over the numbers of a row, by lanes.
 #[inline(always)]
 pub(crate) fn sum(row: &[f32], term: impl Fn(f32) -> f32) -> f32 {
-    let (pieces, rest) = row.as_chunks::<LANES>();
-    let mut sums = [0.0; LANES];
-    for piece in pieces {
-        for lane in 0..LANES {
-            sums[lane] += term(piece[lane]);
-        }
-    }
-    sum_of(sums) + rest.iter().map(|number| term(*number)).sum::<f32>()
+    sum_of_terms::<_, LANES>(row, term)
 }
 
 /// The sum of `term` over the numbers of two rows of the same length, by lanes.
 #[inline(always)]
 pub(crate) fn sum_beside(row: &[f32], other: &[f32], term: impl Fn(f32, f32) -> f32) -> f32 {
-    let ((pieces, rest), (others, other_rest)) = (row.as_chunks::<LANES>(), other.as_chunks::<LANES>());
-    let mut sums = [0.0; LANES];
-    for (piece, other) in pieces.iter().zip(others) {
-        for lane in 0..LANES {
-            sums[lane] += term(piece[lane], other[lane]);
-        }
-    }
-    sum_of(sums) + rest.iter().zip(other_rest).map(|(number, other)| term(*number, *other)).sum::<f32>()
+    sum_of_pairs::<_, LANES>(row, other, term)
 }

@@ -4,8 +4,8 @@ use burn::tensor::{DType, Tensor};
 
 use crate::elementary::{exp_of_negative, log};
 use crate::flex::element_type;
-use crate::rows::{LANES, change_row, changed, changed_beside, sum, sum_beside};
-use crate::vector::{FusedKernel, MultiplyAdd, vectorised};
+use crate::rows::{change_row, changed, changed_beside, numbers_of_task, sum, sum_beside};
+use crate::vector::{FusedKernel, MultiplyAdd, largest, vectorised};
 
 /// Whether these kernels take `x`: a tensor of `f32` on the Flex device, in its graph or outside.
 pub fn applies<const D: usize>(x: &Tensor<D>) -> bool {
@@ -25,7 +25,8 @@ pub fn applies<const D: usize>(x: &Tensor<D>) -> bool {
 /// assert_eq!(y.try_into_vec_as::<f32>().unwrap(), [0.5, 0.5]);
 /// ```
 pub fn forward<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    changed(x, |rows, cols| vectorised(Softmax { rows, cols }))
+    let cols = x.dims()[D - 1];
+    changed(x, numbers_of_task(cols), |rows| vectorised(Softmax { rows, cols }))
 }
 
 /// The gradient of [`forward`], `y_i (g_i - sum_j y_j g_j)`, of an `upstream` gradient `g` of its output `y`.
@@ -33,7 +34,10 @@ pub fn forward<const D: usize>(x: Tensor<D>) -> Tensor<D> {
 /// # Panics
 /// As [`forward`].
 pub fn backward<const D: usize>(y: Tensor<D>, upstream: Tensor<D>) -> Tensor<D> {
-    changed_beside(upstream, y, |rows, outputs, cols| vectorised(SoftmaxGradient { rows, outputs, cols }))
+    let cols = y.dims()[D - 1];
+    changed_beside(upstream, y, numbers_of_task(cols), |rows, outputs| {
+        vectorised(SoftmaxGradient { rows, outputs, cols })
+    })
 }
 
 /// `y_i = x_i - max - log sum_j exp(x_j - max)` over the last axis.
@@ -41,7 +45,8 @@ pub fn backward<const D: usize>(y: Tensor<D>, upstream: Tensor<D>) -> Tensor<D> 
 /// # Panics
 /// As [`forward`].
 pub fn log_forward<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    changed(x, |rows, cols| vectorised(LogSoftmax { rows, cols }))
+    let cols = x.dims()[D - 1];
+    changed(x, numbers_of_task(cols), |rows| vectorised(LogSoftmax { rows, cols }))
 }
 
 /// The gradient of [`log_forward`], `g_i - exp(y_i) sum_j g_j`, of an `upstream` gradient `g` of its output `y`.
@@ -49,7 +54,10 @@ pub fn log_forward<const D: usize>(x: Tensor<D>) -> Tensor<D> {
 /// # Panics
 /// As [`forward`].
 pub fn log_backward<const D: usize>(y: Tensor<D>, upstream: Tensor<D>) -> Tensor<D> {
-    changed_beside(upstream, y, |rows, outputs, cols| vectorised(LogSoftmaxGradient { rows, outputs, cols }))
+    let cols = y.dims()[D - 1];
+    changed_beside(upstream, y, numbers_of_task(cols), |rows, outputs| {
+        vectorised(LogSoftmaxGradient { rows, outputs, cols })
+    })
 }
 
 struct Softmax<'a> {
@@ -63,7 +71,7 @@ impl FusedKernel for Softmax<'_> {
     #[inline(always)]
     fn run_with<M: MultiplyAdd>(self, m: M) {
         for row in self.rows.chunks_exact_mut(self.cols) {
-            let max = largest(row);
+            let max = largest(row, f32::NEG_INFINITY);
             change_row(row, |x| exp_of_negative(m, x - max));
             let rate = 1.0 / sum(row, |power| power);
             row.iter_mut().for_each(|x| *x *= rate);
@@ -100,7 +108,7 @@ impl FusedKernel for LogSoftmax<'_> {
     #[inline(always)]
     fn run_with<M: MultiplyAdd>(self, m: M) {
         for row in self.rows.chunks_exact_mut(self.cols) {
-            let max = largest(row);
+            let max = largest(row, f32::NEG_INFINITY);
             let log_sum = log(m, sum(row, |x| exp_of_negative(m, x - max)));
             row.iter_mut().for_each(|x| *x = (*x - max) - log_sum);
         }
@@ -123,18 +131,4 @@ impl FusedKernel for LogSoftmaxGradient<'_> {
             row.iter_mut().zip(outputs).for_each(|(g, y)| *g = m.multiply_add(-exp_of_negative(m, *y), total, *g));
         }
     }
-}
-
-/// The largest number of a row; what is not a number is left out.
-#[inline(always)]
-fn largest(row: &[f32]) -> f32 {
-    let (pieces, rest) = row.as_chunks::<LANES>();
-    let mut lanes = [f32::NEG_INFINITY; LANES];
-    for piece in pieces {
-        for lane in 0..LANES {
-            lanes[lane] = if piece[lane] > lanes[lane] { piece[lane] } else { lanes[lane] };
-        }
-    }
-    let larger = |max: f32, x: &f32| if *x > max { *x } else { max };
-    rest.iter().fold(lanes.iter().fold(f32::NEG_INFINITY, larger), larger)
 }

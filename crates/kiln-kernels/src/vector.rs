@@ -5,6 +5,9 @@ use std::ops::Add;
 /// Numbers that are worked on side by side.
 pub const LANES: usize = 32;
 
+/// As [`LANES`], in rows that are often short: one vector of the widest instruction set.
+pub(crate) const FEW_LANES: usize = 16;
+
 /// Plain code over arrays of [`LANES`] numbers; `run` has to be inlined, so that it is compiled for each instruction set.
 pub trait Kernel {
     /// What the code gives back.
@@ -120,6 +123,36 @@ pub fn largest<T: Copy + PartialOrd>(numbers: &[T], least: T) -> T {
     halved(lanes, larger)
 }
 
+/// The sum of `term` over all numbers, in `N` sums side by side.
+#[inline(always)]
+pub fn sum_of_terms<T: Copy + Default + Add<Output = T>, const N: usize>(numbers: &[T], term: impl Fn(T) -> T) -> T {
+    let (chunks, rest) = numbers.as_chunks::<N>();
+    let mut lanes = [T::default(); N];
+    for chunk in chunks {
+        for lane in 0..N {
+            lanes[lane] = lanes[lane] + term(chunk[lane]);
+        }
+    }
+    rest.iter().fold(sum_of(lanes), |sum, number| sum + term(*number))
+}
+
+/// The sum of `term` over the pairs of two slices of the same length, in `N` sums side by side.
+#[inline(always)]
+pub fn sum_of_pairs<T: Copy + Default + Add<Output = T>, const N: usize>(
+    numbers: &[T],
+    others: &[T],
+    term: impl Fn(T, T) -> T,
+) -> T {
+    let ((chunks, rest), (other_chunks, other_rest)) = (numbers.as_chunks::<N>(), others.as_chunks::<N>());
+    let mut lanes = [T::default(); N];
+    for (chunk, others) in chunks.iter().zip(other_chunks) {
+        for lane in 0..N {
+            lanes[lane] = lanes[lane] + term(chunk[lane], others[lane]);
+        }
+    }
+    rest.iter().zip(other_rest).fold(sum_of(lanes), |sum, (number, other)| sum + term(*number, *other))
+}
+
 /// The sum of all lanes, by halves.
 #[inline(always)]
 pub fn sum_of<T: Copy + Add<Output = T>, const N: usize>(lanes: [T; N]) -> T {
@@ -139,109 +172,9 @@ fn halved<T: Copy, const N: usize>(mut lanes: [T; N], join: impl Fn(T, T) -> T) 
     lanes[0]
 }
 
-/// `exp(x)` and `exp(x) - 1` for `x <= 0`, each with an error of some 3e-7 of itself; below -87 they stay at their values
-/// there, and what is not a number stays that.
-///
-/// `x = n log 2 + r`, `|r| <= log(2)/2`, and a Taylor polynomial of degree 7 for `exp(r) - 1`.
-#[inline(always)]
-pub fn exp_of_negative(x: f32) -> (f32, f32) {
-    /// Adding and subtracting it rounds to an integer.
-    const ROUNDER: f32 = 12_582_912.0;
-    const LOG2_HIGH: f32 = 0.693_359_4;
-    const LOG2_LOW: f32 = -2.121_944_4e-4;
-    let x = if x < -87.0 { -87.0 } else { x };
-    let n = (x * std::f32::consts::LOG2_E + ROUNDER) - ROUNDER;
-    let r = (x - n * LOG2_HIGH) - n * LOG2_LOW;
-    let mut p = 1.0 / 5040.0;
-    for coefficient in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0] {
-        p = p * r + coefficient;
-    }
-    let (above_one, scale) = (p * r, f32::from_bits(((n as i32 + 127) << 23) as u32));
-    (above_one * scale + scale, above_one * scale + (scale - 1.0))
-}
-
-/// `exp(x)` for `x <= 0` in double precision, to rounding; below -700 it stays at its value there.
-///
-/// As [`exp_of_negative`], with degree 13.
-#[inline(always)]
-pub fn double_exp_of_negative(x: f64) -> f64 {
-    /// Adding it leaves an integer in the lowest bits, subtracting it again rounds to that.
-    const ROUNDER: f64 = 6_755_399_441_055_744.0;
-    const LOG2_HIGH: f64 = 0.693_147_180_369_123_8;
-    const LOG2_LOW: f64 = 1.908_214_929_270_587_7e-10;
-    let x = if x < -700.0 { -700.0 } else { x };
-    let shifted = x * std::f64::consts::LOG2_E + ROUNDER;
-    let n = shifted - ROUNDER;
-    let r = (x - n * LOG2_HIGH) - n * LOG2_LOW;
-    let mut p = 1.0 / 6_227_020_800.0;
-    for coefficient in [
-        1.0 / 479_001_600.0,
-        1.0 / 39_916_800.0,
-        1.0 / 3_628_800.0,
-        1.0 / 362_880.0,
-        1.0 / 40_320.0,
-        1.0 / 5040.0,
-        1.0 / 720.0,
-        1.0 / 120.0,
-        1.0 / 24.0,
-        1.0 / 6.0,
-        0.5,
-        1.0,
-        1.0,
-    ] {
-        p = p * r + coefficient;
-    }
-    p * f64::from_bits(shifted.to_bits().wrapping_add(1023) << 52)
-}
-
-/// `log(x)` for normal `x > 0`, with an error of some 2e-7 of itself or of 1e-7 where it is below one half.
-///
-/// `x = 2^n m`, `m` from `1/sqrt(2)` to `sqrt(2)`, and `log(m) = 2 atanh((m - 1) / (m + 1))`.
-#[inline(always)]
-pub fn log_of_positive(x: f32) -> f32 {
-    /// Bits of `1/sqrt(2)`.
-    const LOWEST: u32 = 0x3f35_04f3;
-    const LOG2_HIGH: f32 = 0.693_359_4;
-    const LOG2_LOW: f32 = -2.121_944_4e-4;
-    let bits = x.to_bits();
-    let exponent = (bits.wrapping_sub(LOWEST) as i32) >> 23;
-    let m = f32::from_bits(bits.wrapping_sub((exponent << 23) as u32));
-    let n = exponent as f32;
-    let s = (m - 1.0) / (m + 1.0);
-    let square = s * s;
-    let mut p = 2.0 / 9.0;
-    for coefficient in [2.0 / 7.0, 2.0 / 5.0, 2.0 / 3.0, 2.0] {
-        p = p * square + coefficient;
-    }
-    n * LOG2_HIGH + (n * LOG2_LOW + p * s)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn exponentials_agree_with_the_exact_ones() {
-        for step in 0..8_600 {
-            let x = -0.01 * step as f32;
-            let (power, excess) = exp_of_negative(x);
-            let exact = f64::from(x).exp();
-            assert!((f64::from(power) / exact - 1.0).abs() < 3e-7, "exp({x})");
-            assert!(
-                (f64::from(excess) - f64::from(x).exp_m1()).abs() <= 3e-7 * f64::from(x).exp_m1().abs(),
-                "expm1({x})"
-            );
-        }
-        let tiny = -1e-12_f32;
-        assert!((exp_of_negative(tiny).1 / tiny - 1.0).abs() < 1e-6);
-        for step in 0..7_000 {
-            let x = -0.1 * f64::from(step);
-            assert!((double_exp_of_negative(x) / x.exp() - 1.0).abs() < 1e-14, "exp({x})");
-        }
-        assert_eq!(exp_of_negative(0.0), (1.0, 0.0));
-        assert_eq!(double_exp_of_negative(0.0), 1.0);
-        assert!(exp_of_negative(f32::NAN).0.is_nan() && double_exp_of_negative(f64::NAN).is_nan());
-    }
 
     #[test]
     fn lanes_are_joined_by_halves() {
@@ -255,12 +188,12 @@ mod tests {
     }
 
     #[test]
-    fn logarithms_agree_with_the_exact_ones() {
-        for step in 0..4000 {
-            let x = (10.0_f64.powf(0.01 * f64::from(step) - 20.0)) as f32;
-            let exact = f64::from(x).ln();
-            assert!((f64::from(log_of_positive(x)) - exact).abs() < 2e-7 * exact.abs().max(0.5), "log({x})");
+    fn sums_have_all_their_terms_for_any_length() {
+        for length in 0..70 {
+            let numbers: Vec<f64> = (0..length).map(f64::from).collect();
+            let expected = numbers.iter().map(|number| number * number).sum::<f64>();
+            assert_eq!(sum_of_terms::<_, LANES>(&numbers, |number| number * number), expected);
+            assert_eq!(sum_of_pairs::<_, FEW_LANES>(&numbers, &numbers, |one, other| one * other), expected);
         }
-        assert_eq!(log_of_positive(1.0), 0.0);
     }
 }

@@ -6,6 +6,7 @@ use burn::tensor::{DType, Device, Tensor, TensorData, activation, module};
 use kiln_check::random::cases;
 use kiln_check::rounding::{Bounded, double};
 use kiln_check::{assert_close, values};
+use kiln_kernels::activation::Function;
 use kiln_kernels::batch_norm::{self, After, Saved};
 use kiln_kernels::rectify;
 use maps::{assert_same_bits_with_any_number_of_threads, random};
@@ -281,7 +282,68 @@ fn rectification_is_that_of_burn_and_changes_no_shared_memory() {
         assert_eq!(values(&gradient), values(&expected));
         assert_eq!(x.into_data(), kept.into_data());
     }
-    let undefined = Tensor::<1>::from_floats([f32::NAN, -1.0], &Device::flex());
-    let output = values(&rectify::forward(undefined));
-    assert!(output[0].is_nan() && output[1] == 0.0);
+}
+
+/// What is not a number stays that, and its gradient passes, as with Burn's operation.
+#[test]
+fn rectification_hides_nothing_that_is_not_a_number() {
+    let device = Device::flex();
+    let x = || Tensor::<1>::from_floats([f32::NAN, -1.0, 0.0, 2.0], &device);
+    let upstream = || Tensor::<1>::from_floats([3.0, 4.0, 5.0, 6.0], &device);
+    let tracked = x().autodiff().require_grad();
+    let expected = activation::relu(tracked.clone());
+    let by_burn = values(&tracked.grad(&(expected * upstream().autodiff()).sum().backward()).unwrap());
+    assert_eq!(by_burn, [3.0, 0.0, 0.0, 6.0]);
+
+    let output = rectify::forward(x());
+    assert!(values(&output)[0].is_nan());
+    assert_eq!(values(&output)[1..], [0.0, 0.0, 2.0]);
+    assert_eq!(values(&rectify::backward(output, upstream())), by_burn);
+    let (output, slopes) = kiln_kernels::activation::forward_with_slope(Function::Relu, x());
+    assert!(values(&output)[0].is_nan());
+    assert_eq!(values(&slopes), [1.0, 0.0, 0.0, 1.0]);
+}
+
+/// A channel with a number that is none has no other gradient than that, with what is added and without.
+#[test]
+fn a_rectified_channel_passes_the_gradient_of_what_is_not_a_number() {
+    for has_residual in [false, true] {
+        let mut layer = Layer::random([2, 2, 3, 4], DType::F64, has_residual, true);
+        let nan = Tensor::full([1, 1, 1, 1], f64::NAN, (&Device::flex(), DType::F64));
+        layer.x = layer.x.slice_assign([0..1, 0..1, 1..2, 1..2], nan);
+        let trained = layer.trained();
+        let (of_x, of_gamma, of_beta, of_residual) = layer.backward(&trained, random([2, 2, 3, 4], DType::F64));
+        assert!(values(&trained.output.narrow(1, 0, 1)).iter().all(|value| value.is_nan()));
+        assert!(values(&of_x.clone().narrow(1, 0, 1)).iter().all(|value| value.is_nan()));
+        assert!(values(&of_x.narrow(1, 1, 1)).iter().all(|value| value.is_finite()));
+        assert!(values(&of_gamma)[0].is_nan() && values(&of_gamma)[1].is_finite());
+        // The upstream gradient passes as it is where the output is not a number.
+        assert!(values(&of_beta)[0] != 0.0 && values(&of_beta)[0].is_finite());
+        if let Some(of_residual) = of_residual {
+            assert!(values(&of_residual.narrow(1, 0, 1)).iter().all(|value| *value != 0.0));
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "maps of shape [2, 3, 4, 4] and channels of shape [5] do not fit")]
+fn channels_that_do_not_fit_are_named() {
+    let after = After { residual: None, rectified: false };
+    batch_norm::train(
+        random([2, 3, 4, 4], DType::F32),
+        random([3], DType::F32),
+        random([5], DType::F32),
+        EPSILON,
+        after,
+    );
+}
+
+#[test]
+#[should_panic(expected = "maps of shape [2, 3, 4, 4] and others of shape [2, 3, 4, 5] do not fit")]
+fn a_residual_that_does_not_fit_is_named() {
+    let layer = Layer {
+        residual: Some(random([2, 3, 4, 5], DType::F32)),
+        ..Layer::random([2, 3, 4, 4], DType::F32, false, true)
+    };
+    layer.trained();
 }

@@ -166,7 +166,7 @@ fn layers_of_real_networks_are_those_of_burn() {
 
 #[test]
 fn any_number_of_threads_gives_the_same_bits() {
-    let depthwise = ([4, 32, 30, 30], 32, 32, 1);
+    let depthwise = ([8, 32, 30, 30], 32, 32, 1);
     let dense = LARGE.map(|(dims, outputs, kernel, ..)| (dims, outputs, 1, kernel));
     for (dims, outputs, groups, kernel) in dense.into_iter().chain([(depthwise.0, depthwise.1, depthwise.2, 3)]) {
         let options = ConvOptions::new([1; 2], [kernel / 2; 2], [1; 2], groups);
@@ -209,6 +209,32 @@ fn views_of_all_kinds_are_read_as_burn_reads_them() {
     let bounds = Bounded::given(&x).linear(18, |x| x.sum().reshape([1, 1, 1, 1]));
     bounds.assert_holds(&of_weight.unwrap(), "the sum of all pixels");
     assert_close(&values(&of_bias.unwrap()), &[18.0], 0.0);
+}
+
+/// A pixel that is not a number, or infinite, is in the gradients of the weights that meet it, and of no others.
+#[test]
+fn a_pixel_that_is_no_number_spoils_the_weights_that_meet_it() {
+    for (width, pixel) in [(5, f32::NAN), (9, f32::NAN), (21, f32::INFINITY)] {
+        for outputs in [1, 5] {
+            let options = ConvOptions::new([1; 2], [1; 2], [1; 2], 1);
+            let corner = Tensor::full([1, 1, 1, 1], pixel, &Device::flex());
+            let x = random([2, 2, 6, width], DType::F32).slice_assign([0..1, 0..1, 0..1, 0..1], corner);
+            let weight = random([outputs, 2, 3, 3], DType::F32);
+            let upstream = random([2, outputs, 6, width], DType::F32);
+            let (_, of_weight, _) = conv2d::backward(x, weight, upstream, &options, [false, true, false]);
+            let of_weight = values(&of_weight.unwrap());
+            for (at, value) in of_weight.iter().enumerate() {
+                let (channel, down, across) = (at / 9 % 2, at / 3 % 3, at % 3);
+                // The taps below and to the right of the middle meet the first pixel nowhere.
+                let meets = channel == 0 && down < 2 && across < 2;
+                assert_eq!(
+                    value.is_finite(),
+                    !meets,
+                    "width {width}, channel {channel}, tap {down}, {across}: {value}"
+                );
+            }
+        }
+    }
 }
 
 #[test]

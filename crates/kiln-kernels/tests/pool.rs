@@ -130,7 +130,8 @@ fn what_the_kernels_do_not_compute_is_left_to_burn() {
 
 #[test]
 fn any_number_of_threads_gives_the_same_bits() {
-    let x = random([16, 16, 31, 33], DType::F32);
+    // Large enough that the smallest of the four passes, that over the gradients of the means, is shared out too.
+    let x = random([32, 16, 72, 74], DType::F32);
     assert_same_bits_with_any_number_of_threads(move || {
         let (largest, mean) = (MaxPoolOptions::new([3, 3]).with_stride([1, 2]), AvgPoolOptions::new([3, 3]));
         let (output, met) = pool::max(x.clone(), &largest);

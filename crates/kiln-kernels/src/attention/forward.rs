@@ -98,10 +98,12 @@ impl RunningSoftmax {
             outputs.iter_mut().for_each(|output| *output *= factor);
         }
         self.max = max;
+        // Where no score is above minus infinity yet there is nothing to subtract, and every power is zero.
+        let shift = if max == f32::NEG_INFINITY { 0.0 } else { max };
         let mut sums = [0.0; PIECE];
         for piece in pieces {
             for lane in 0..PIECE {
-                piece[lane] = exp_of_negative(m, piece[lane] - max);
+                piece[lane] = exp_of_negative(m, piece[lane] - shift);
                 sums[lane] += piece[lane];
             }
         }

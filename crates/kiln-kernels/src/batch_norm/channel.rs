@@ -3,7 +3,8 @@
 use std::mem::MaybeUninit;
 
 use crate::Real;
-use crate::vector::{Kernel, LANES, sum_of};
+use crate::rectify::{self, passed};
+use crate::vector::{Kernel, LANES, sum_of, sum_of_terms};
 
 /// `(x - mean) scale + beta` with `scale = gamma rate` and `rate = 1 / sqrt(variance + epsilon)`.
 #[derive(Debug, Clone, Copy)]
@@ -55,9 +56,9 @@ impl<E: Real> Kernel for Moments<'_, E> {
         for plane in self.planes {
             for stretch in plane.chunks(STRETCH) {
                 let count = stretch.len() as f64;
-                let mean = total(stretch, |x| x) / count;
+                let mean = sum_of_terms::<_, LANES>(stretch, |x| x).to_f64() / count;
                 let centre = E::from_f64(mean);
-                let squares = total(stretch, |x| (x - centre) * (x - centre));
+                let squares = sum_of_terms::<_, LANES>(stretch, |x| (x - centre) * (x - centre)).to_f64();
                 let distance = mean - all.mean;
                 let together = all.count + count;
                 all.squares += squares + distance * distance * all.count * count / together;
@@ -67,23 +68,6 @@ impl<E: Real> Kernel for Moments<'_, E> {
         }
         all
     }
-}
-
-/// The sum of a function of every number.
-#[inline(always)]
-fn total<E: Real>(values: &[E], function: impl Fn(E) -> E) -> f64 {
-    let (chunks, rest) = values.as_chunks::<LANES>();
-    let mut lanes = [E::default(); LANES];
-    for chunk in chunks {
-        for lane in 0..LANES {
-            lanes[lane] += function(chunk[lane]);
-        }
-    }
-    let mut sum = sum_of(lanes);
-    for value in rest {
-        sum += function(*value);
-    }
-    sum.to_f64()
 }
 
 /// Writes the outputs of a channel.
@@ -101,7 +85,7 @@ impl<E: Real> Kernel for Finish<'_, '_, E> {
     #[inline(always)]
     fn run(self) {
         let (affine, rectified) = (self.affine, self.rectified);
-        let finished = |y: E| if rectified && y < E::default() { E::default() } else { y };
+        let finished = |y: E| if rectified { rectify::rectified(y) } else { y };
         for (index, (outputs, inputs)) in self.outputs.into_iter().zip(self.inputs).enumerate() {
             match self.residuals {
                 None => outputs.iter_mut().zip(*inputs).for_each(|(y, x)| _ = y.write(finished(affine.of(*x)))),
@@ -143,12 +127,10 @@ impl<E: Real> Kernel for GradientSums<'_, '_, E> {
         let mut sums = Sums::default();
         for (index, (gradients, inputs)) in self.gradients.iter_mut().zip(self.inputs).enumerate() {
             if let Some(finished) = self.finished {
-                let passed = gradients.iter_mut().zip(finished[index]);
-                passed.for_each(|(g, y)| *g = if *y > E::default() { *g } else { E::default() });
+                gradients.iter_mut().zip(finished[index]).for_each(|(g, y)| *g = passed(*g, *y));
             }
             let masks = self.rectified && self.finished.is_none();
-            let passed = |g: E, x: E| if !masks || affine.of(x) > E::default() { g } else { E::default() };
-            sums.add(affine, gradients, inputs, passed);
+            sums.add(affine, gradients, inputs, |g, x| if masks { passed(g, affine.of(x)) } else { g });
         }
         sums
     }
@@ -200,7 +182,7 @@ impl<E: Real> Kernel for Propagate<'_, '_, '_, E> {
         let (affine, rectified) = (self.affine, self.rectified);
         let (total, along) = (E::from_f64(self.sums.total / self.count), E::from_f64(self.sums.along / self.count));
         let of = |g: E, x: E| {
-            let h = if !rectified || affine.of(x) > E::default() { g } else { E::default() };
+            let h = if rectified { passed(g, affine.of(x)) } else { g };
             let u = (x - affine.mean) * affine.rate;
             (h - total - u * along) * affine.scale
         };

@@ -60,7 +60,7 @@ pub fn applies<const D: usize>(x: &Tensor<D>, parameters: [&Tensor<1>; 2], resid
 /// - `gamma`, `beta`: `[channels]`
 ///
 /// # Panics
-/// Where [`applies`] is false, and for tensors in a graph.
+/// Where the shapes do not fit, where [`applies`] is false, and for tensors in a graph.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -94,6 +94,7 @@ fn train_in<E: Real, const D: usize>(
     after: After<D>,
 ) -> Trained<D> {
     let dims = x.dims();
+    check(&dims, [&gamma, &beta], after.residual.as_ref());
     let maps = Maps::new(dims);
     let [gamma, beta] = [gamma, beta].map(FlexSlice::<E>::new);
     let (mut mean, mut variance) = (vec![0.0; maps.channels], vec![0.0; maps.channels]);
@@ -117,7 +118,7 @@ fn train_in<E: Real, const D: usize>(
 /// Those of [`train`]; `mean`, `variance`: `[channels]`
 ///
 /// # Panics
-/// Where [`applies`] is false, and for tensors in a graph.
+/// As [`train`].
 pub fn apply<const D: usize>(
     x: Tensor<D>,
     [mean, variance]: [Tensor<1>; 2],
@@ -138,6 +139,7 @@ fn apply_in<E: Real, const D: usize>(
     after: After<D>,
 ) -> Tensor<D> {
     let dims = x.dims();
+    check(&dims, parameters.each_ref(), after.residual.as_ref());
     let maps = Maps::new(dims);
     let [mean, variance, gamma, beta] = parameters.map(FlexSlice::<E>::new);
     let affine = |channel: usize, _: &[&[E]], (): ()| {
@@ -216,6 +218,8 @@ pub fn backward<const D: usize>(saved: Saved<D>, upstream: Tensor<D>) -> Gradien
 fn backward_in<E: Real, const D: usize>(saved: Saved<D>, upstream: Tensor<D>) -> Gradients<D> {
     let dims = saved.x.dims();
     assert_eq!(upstream.dims(), dims, "batch_norm: the shape of the output and that of its gradient differ");
+    check(&dims, saved.statistics.each_ref(), saved.output.as_ref());
+    check(&dims, saved.parameters.each_ref(), None);
     let maps = Maps::new(dims);
     let (x, finished) = (FlexSlice::<E>::new(saved.x), saved.output.map(FlexSlice::<E>::new));
     let [mean, variance] = saved.statistics.map(FlexSlice::<E>::new);
@@ -256,6 +260,20 @@ fn backward_in<E: Real, const D: usize>(saved: Saved<D>, upstream: Tensor<D>) ->
     match of_x {
         Some(of_x) => (tensor_of(of_x, dims), of_gamma, of_beta, Some(upstream.into_tensor())),
         None => (upstream.into_tensor(), of_gamma, of_beta, None),
+    }
+}
+
+/// Asserts that there is a number for every channel, and that what lies beside the maps has their shape.
+fn check<const D: usize, const N: usize>(dims: &[usize; D], of_channels: [&Tensor<1>; N], beside: Option<&Tensor<D>>) {
+    for vector in of_channels {
+        let channels = vector.dims();
+        assert!(
+            channels[0] == dims[1],
+            "batch_norm: maps of shape {dims:?} and channels of shape {channels:?} do not fit"
+        );
+    }
+    if let Some(beside) = beside.map(Tensor::dims) {
+        assert!(beside == *dims, "batch_norm: maps of shape {dims:?} and others of shape {beside:?} do not fit");
     }
 }
 

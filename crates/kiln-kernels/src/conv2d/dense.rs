@@ -7,7 +7,8 @@ use super::geometry::Geometry;
 use super::unfold::{fold, unfold};
 use crate::Real;
 use crate::flex::written;
-use crate::matrix::{Block, MatrixView, Start, rows_of};
+use crate::matrix::{Block, MatrixView, Start, Threads, multiply, rows_of};
+use crate::rectify::rectify;
 use crate::threads::for_each;
 
 /// Bytes of an unfolded tile: it stays in the second-level cache between its making and its use.
@@ -29,7 +30,8 @@ struct Tiling {
 
 impl Tiling {
     fn new<E>(geometry: &Geometry) -> Self {
-        const LANES: usize = 16;
+        /// Numbers of a line of the cache, in single precision.
+        const LINE: usize = 16;
         const BLOCK: usize = 64;
         let budget = TILE_BYTES / size_of::<E>();
         let (places, weights) = (geometry.places().max(1), geometry.weights().max(1));
@@ -37,8 +39,8 @@ impl Tiling {
         let places = if tiles == 1 { places } else { places.div_ceil(tiles).next_multiple_of(BLOCK) };
         let channels = (budget / (places * geometry.taps())).clamp(1, geometry.in_channels.max(1));
         // An odd number of cache lines: the rows of a tile do not compete for the same places of the cache.
-        let lines = places.div_ceil(LANES) | 1;
-        Self { places, channels, stride: lines * LANES }
+        let lines = places.div_ceil(LINE) | 1;
+        Self { places, channels, stride: lines * LINE }
     }
 
     fn tiles(&self, geometry: &Geometry) -> impl Iterator<Item = Range<usize>> + use<> {
@@ -61,8 +63,14 @@ fn parts(length: usize, size: usize) -> impl Iterator<Item = Range<usize>> {
     (0..length).step_by(size).map(move |start| start..(start + size).min(length))
 }
 
-/// `y = W * x + b`
-pub(super) fn output<E: Real>(geometry: &Geometry, x: &[E], weight: &[E], bias: Option<&[E]>) -> Vec<E> {
+/// `y = W * x + b`, what is negative made zero where it is `rectified`.
+pub(super) fn output<E: Real>(
+    geometry: &Geometry,
+    x: &[E],
+    weight: &[E],
+    bias: Option<&[E]>,
+    rectified: bool,
+) -> Vec<E> {
     let tiling = Tiling::new::<E>(geometry);
     let (outputs, weights, places) = (geometry.out_channels, geometry.weights(), geometry.places());
     let write = |memory: &mut [MaybeUninit<E>]| {
@@ -87,21 +95,23 @@ pub(super) fn output<E: Real>(geometry: &Geometry, x: &[E], weight: &[E], bias: 
             |columns, (image, group, tile, mut block)| {
                 let kernels = group_of(weight, group, outputs * weights);
                 let kernels = rows_of(kernels, outputs, weights);
-                let mut start = bias.map_or(Start::Zero, |bias| Start::EveryCol(group_of(bias, group, outputs)));
-                if geometry.in_channels == 0 {
-                    return block.set_product(kernels, rows_of(&[], 0, tile.len()), start);
+                let start = bias.map_or(Start::Zero, |bias| Start::EveryCol(group_of(bias, group, outputs)));
+                let kernels_of = |channels: &Range<usize>| {
+                    kernels.cols(channels.start * geometry.taps()..channels.end * geometry.taps())
+                };
+                let mut channel_blocks = tiling.channel_blocks(geometry);
+                // Without input channels the product is empty, and the output the bias.
+                let first = channel_blocks.next().unwrap_or(0..0);
+                let kernels = kernels_of(&first);
+                let pixels = columns_of(geometry, &tiling, x, [image, group], first, tile.clone(), columns);
+                let mut maps = block.set_product(kernels, pixels, start);
+                for channels in channel_blocks {
+                    let kernels = kernels_of(&channels);
+                    let pixels = columns_of(geometry, &tiling, x, [image, group], channels, tile.clone(), columns);
+                    maps.add_product(kernels, pixels);
                 }
-                let mut is_first = true;
-                for channels in tiling.channel_blocks(geometry) {
-                    let kernels = kernels.cols(channels.start * geometry.taps()..channels.end * geometry.taps());
-                    let columns = columns_of(geometry, &tiling, x, [image, group], channels, tile.clone(), columns);
-                    if is_first {
-                        block.set_product(kernels, columns, std::mem::replace(&mut start, Start::Zero));
-                        is_first = false;
-                    } else {
-                        // SAFETY: the first product has written every element.
-                        unsafe { block.add_product(kernels, columns) }
-                    }
+                if rectified {
+                    (0..maps.num_rows()).for_each(|map| rectify(maps.row_mut(map)));
                 }
             },
         );
@@ -159,7 +169,7 @@ pub(super) fn input_gradient<E: Real>(geometry: &Geometry, weight: &[E], upstrea
             let g = group_of(upstream, image * geometry.groups + group, outputs * places);
             let g = rows_of(g, outputs, places);
             if geometry.is_pointwise() {
-                return Block::of_numbers(part, rows.len(), pixels).set_product(kernels, g, Start::Zero);
+                return multiply(part, 0.0, 1.0, kernels, g, Threads::Caller);
             }
             for tile in tiling.tiles(geometry) {
                 let columns = &mut columns[..rows.len() * tiling.stride];
@@ -201,15 +211,13 @@ pub(super) fn weight_gradient<E: Real>(geometry: &Geometry, x: &[E], upstream: &
         geometry.work(),
         || tiling.scratch(geometry),
         |columns, (images, group, channels, sum)| {
-            let mut sum = Block::of_numbers(sum, channels.len() * taps, outputs);
             for image in images {
                 let g = group_of(upstream, image * geometry.groups + group, outputs * places);
                 let g = rows_of(g, outputs, places);
                 for tile in tiling.tiles(geometry) {
                     let at = [image, group];
                     let columns = columns_of(geometry, &tiling, x, at, channels.clone(), tile.clone(), columns);
-                    // SAFETY: the sums are numbers from the start.
-                    unsafe { sum.add_product(columns, g.cols(tile).t()) }
+                    multiply(sum, 1.0, 1.0, columns, g.cols(tile).t(), Threads::Caller);
                 }
             }
         },

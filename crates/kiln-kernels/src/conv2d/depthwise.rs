@@ -3,10 +3,18 @@
 use super::geometry::Geometry;
 use super::unfold::{Run, Tap, runs};
 use crate::Real;
+use crate::rectify::rectify;
 use crate::threads::for_each;
+use crate::vector::{FEW_LANES, sum_of_pairs};
 
-/// `y = w * x + b` for each output channel.
-pub(super) fn output<E: Real>(geometry: &Geometry, x: &[E], weight: &[E], bias: Option<&[E]>) -> Vec<E> {
+/// `y = w * x + b` for each output channel, what is negative made zero where it is `rectified`.
+pub(super) fn output<E: Real>(
+    geometry: &Geometry,
+    x: &[E],
+    weight: &[E],
+    bias: Option<&[E]>,
+    rectified: bool,
+) -> Vec<E> {
     let (maps, taps, pixels) = (geometry.groups * geometry.out_channels, geometry.taps(), geometry.pixels());
     let mut output = vec![E::default(); geometry.images * maps * geometry.places()];
     let tasks = output.chunks_exact_mut(geometry.places()).enumerate().collect();
@@ -29,6 +37,9 @@ pub(super) fn output<E: Real>(geometry: &Geometry, x: &[E], weight: &[E], bias: 
                         }
                     }
                 }
+            }
+            if rectified {
+                rectify(map);
             }
         },
     );
@@ -84,7 +95,7 @@ pub(super) fn weight_gradient<E: Real>(geometry: &Geometry, x: &[E], upstream: &
                     for run in lines(geometry, tap) {
                         let (map, pixels) = (&map[run.places], &plane[run.first_pixel..]);
                         *weight += match geometry.horizontal.stride {
-                            1 => dot(map, &pixels[..map.len()]),
+                            1 => sum_of_pairs::<_, FEW_LANES>(map, &pixels[..map.len()], |value, pixel| value * pixel),
                             step => {
                                 map.iter().zip(pixels.iter().step_by(step)).map(|(value, pixel)| *value * *pixel).sum()
                             }
@@ -100,20 +111,4 @@ pub(super) fn weight_gradient<E: Real>(geometry: &Geometry, x: &[E], upstream: &
 /// The places of a whole map at which the tap meets a pixel, line by line.
 fn lines(geometry: &Geometry, tap: Tap) -> impl Iterator<Item = Run> + use<> {
     runs(geometry, tap, &(0..geometry.places()))
-}
-
-/// Inner product, in as many sums as a vector of the processor has lanes.
-fn dot<E: Real>(left: &[E], right: &[E]) -> E {
-    const LANES: usize = 16;
-    let mut sums = [E::default(); LANES];
-    let (left, left_rest) = left.as_chunks::<LANES>();
-    let (right, right_rest) = right.as_chunks::<LANES>();
-    for (left, right) in left.iter().zip(right) {
-        for lane in 0..LANES {
-            sums[lane] += left[lane] * right[lane];
-        }
-    }
-    let mut sum: E = sums.into_iter().sum();
-    sum += left_rest.iter().zip(right_rest).map(|(left, right)| *left * *right).sum();
-    sum
 }

@@ -12,6 +12,7 @@ use rayon::prelude::*;
 
 use crate::Real;
 use crate::flex::{FlexSlice, element_type, tensor_of};
+use crate::vector::{FEW_LANES, sum_of_terms};
 use geometry::Geometry;
 
 /// Gradients by input, weight and bias; none where it was not wanted.
@@ -30,9 +31,9 @@ pub fn applies(x: &Tensor<4>, weight: &Tensor<4>, bias: Option<&Tensor<1>>) -> b
 /// y[n, o, p] = b[o] + sum_{c, t} W[o, c, t] x[n, c, p stride + t dilation - padding]
 /// ```
 /// By the kernel for tensors outside the graph to which it [`applies`], else by Burn's [`module::conv2d`]. In `f32` a padded
-/// copy of an image stays in the processor's cache, in which every tap is a shift, and the sums stay in registers. Maps too
-/// small for that, and `f64`, are unfolded tile by tile for products of matrices; depthwise convolutions are sums of shifted
-/// images.
+/// copy of an image stays in the processor's cache, in which every tap is a shift, and the sums stay in registers. Maps whose
+/// rows would leave most of a vector empty, and `f64`, are unfolded tile by tile for products of matrices; depthwise
+/// convolutions are sums of shifted images.
 ///
 /// # Shapes
 /// - `x`: `[batch_size, channels_in, height, width]`
@@ -98,19 +99,15 @@ fn forward_in<E: Real>(
     }
     let (x, weight, bias) = (FlexSlice::<E>::new(x), FlexSlice::<E>::new(weight), bias.map(FlexSlice::<E>::new));
     let (x, weight, bias) = (x.values(), weight.values(), bias.as_ref().map(FlexSlice::values));
-    let mut output = match Way::of::<E>(&geometry) {
+    match Way::of::<E>(&geometry) {
         Way::Direct => {
             let bias = bias.map(bytemuck::cast_slice);
             let [x, weight] = [x, weight].map(bytemuck::cast_slice);
-            return tensor_of(direct::output(&geometry, x, weight, bias, rectified), dims);
+            tensor_of(direct::output(&geometry, x, weight, bias, rectified), dims)
         }
-        Way::Depthwise => depthwise::output(&geometry, x, weight, bias),
-        Way::Unfolded => dense::output(&geometry, x, weight, bias),
-    };
-    if rectified {
-        output.iter_mut().filter(|value| **value < E::default()).for_each(|value| *value = E::default());
+        Way::Depthwise => tensor_of(depthwise::output(&geometry, x, weight, bias, rectified), dims),
+        Way::Unfolded => tensor_of(dense::output(&geometry, x, weight, bias, rectified), dims),
     }
-    tensor_of(output, dims)
 }
 
 /// How a convolution is computed.
@@ -205,8 +202,14 @@ fn backward_in<E: Real>(
                 return tensor_of(depthwise::weight_gradient(&geometry, x.values(), g.values()), weight_dims);
             }
             Way::Direct => {
-                let [x, g] = [x.values(), g.values()].map(bytemuck::cast_slice);
-                tensor_of(direct::weight_gradient(&geometry, x, g), by_weight)
+                let [pixels, slopes] = [x.values(), g.values()].map(bytemuck::cast_slice);
+                let gradient = direct::weight_gradient(&geometry, pixels, slopes);
+                // What is no finite number may have come from a pixel that the weight does not meet.
+                if gradient.iter().all(|value| value.is_finite()) {
+                    tensor_of(gradient, by_weight)
+                } else {
+                    tensor_of(dense::weight_gradient(&geometry, x.values(), g.values()), by_weight)
+                }
             }
             Way::Unfolded => tensor_of(dense::weight_gradient(&geometry, x.values(), g.values()), by_weight),
         };
@@ -227,17 +230,9 @@ fn sums_of_channels<E: Real>(geometry: &Geometry, maps: &[E]) -> Vec<E> {
     (0..channels)
         .into_par_iter()
         .with_min_len(SMALLEST.div_ceil(values_of_channel))
-        .map(|channel| maps.chunks_exact(places).skip(channel).step_by(channels).map(sum).sum())
+        .map(|channel| {
+            let planes = maps.chunks_exact(places).skip(channel).step_by(channels);
+            planes.map(|plane| sum_of_terms::<_, FEW_LANES>(plane, |value| value)).sum()
+        })
         .collect()
-}
-
-/// The sum, in as many sums as a vector of the processor has lanes.
-fn sum<E: Real>(values: &[E]) -> E {
-    const LANES: usize = 16;
-    let mut sums = [E::default(); LANES];
-    let (chunks, rest) = values.as_chunks::<LANES>();
-    for chunk in chunks {
-        sums.iter_mut().zip(chunk).for_each(|(sum, value)| *sum += *value);
-    }
-    sums.iter().chain(rest).copied().sum()
 }

@@ -196,6 +196,29 @@ fn large_scores_neither_overflow_nor_divide_by_zero() {
     assert!(gradients.iter().all(|gradient| values(gradient).iter().all(|value| value.is_finite())));
 }
 
+/// Scores of minus infinity, a whole block of them and more, are those of keys that are not seen.
+#[test]
+fn keys_that_are_masked_out_by_their_scores_have_no_weight() {
+    let (queries, keys, masked) = (80, 600, 300);
+    // The first number of every query is large, and that of a masked key so far below zero that the score overflows.
+    let first = |len: usize, number: f32| Tensor::<4>::full([1, 1, len, 1], number, &Device::flex());
+    let rows = |first: Tensor<4>| Tensor::cat(vec![first.clone(), random([1, 1, first.dims()[2], 3])], 3);
+    let query = rows(first(queries, 1e30));
+    let key = rows(Tensor::cat(vec![first(masked, -1e30), first(keys - masked, 0.0)], 2));
+    let value = random([1, 1, keys, 4]);
+    let attended = attention::forward(query.clone(), key.clone(), value.clone(), &options(false)).output;
+    let seen = |tensor: Tensor<4>| tensor.narrow(2, masked, keys - masked);
+    let expected = attention::forward(query.clone(), seen(key), seen(value.clone()), &options(false)).output;
+    let scale = values(&value.abs().max())[0];
+    for (found, expected) in values(&attended).iter().zip(values(&expected)) {
+        assert!((found - expected).abs() <= 1e-5 * scale, "{found} and {expected}");
+    }
+    // Where nothing is seen there is no mean of anything.
+    let nothing = rows(first(5, -1e30));
+    let output = attention::forward(query, nothing, random([1, 1, 5, 4]), &options(false)).output;
+    assert!(values(&output).iter().all(|value| value.is_nan()));
+}
+
 #[test]
 fn what_is_not_a_number_stays_that() {
     let [query, key, value] = inputs([1, 1, 3, 5, 4]);

@@ -1,7 +1,8 @@
 //! The best temperature of one example.
 
 use crate::rows::{
-    Kernel, LANES, double_exp_of_negative, exp_of_negative, filled_up, largest, log_of_positive, sum_of, vectorised,
+    FusedKernel, Kernel, LANES, MultiplyAdd, double_exp_of_negative, exp_of_negative, filled_up, largest,
+    log_of_positive, sum_of, vectorised,
 };
 
 /// Penalty on the distance of a temperature to `lambda0`, and the range that it leaves.
@@ -158,21 +159,21 @@ struct OnGrid<'a> {
     share: f32,
 }
 
-impl Kernel for OnGrid<'_> {
+impl FusedKernel for OnGrid<'_> {
     type Output = [f32; LANES];
 
     #[inline(always)]
-    fn run(self) -> [f32; LANES] {
+    fn run_with<M: MultiplyAdd>(self, m: M) -> [f32; LANES] {
         let Search { gaps, inverses, penalties, .. } = self.search;
         let mut values = [0.0; LANES];
         for gap in gaps {
             let gap = *gap as f32;
             for (sum, inverse) in values.iter_mut().zip(inverses) {
-                *sum += exp_of_negative(gap * inverse).0;
+                *sum += exp_of_negative(m, gap * inverse);
             }
         }
         for lane in 0..LANES {
-            values[lane] = log_of_positive(values[lane] * self.share) / inverses[lane] - penalties[lane];
+            values[lane] = log_of_positive(m, values[lane] * self.share) / inverses[lane] - penalties[lane];
         }
         values
     }

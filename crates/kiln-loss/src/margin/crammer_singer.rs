@@ -67,7 +67,8 @@ fn hinge_of_row(row: &mut [f32], target: usize, margin: f64) -> f32 {
         row[rival] += 1.0;
         row[target] -= 1.0;
     }
-    let is_number = strangers == 0.0 && !own.is_nan();
+    // The target's gap to itself is zero only where there is such a difference.
+    let is_number = strangers == 0.0 && own.is_finite();
     if is_number { violation.max(0.0) as f32 } else { f32::NAN }
 }
 

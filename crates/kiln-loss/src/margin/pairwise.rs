@@ -8,7 +8,7 @@ use burn::tensor::{IndexingUpdateOp, Int, Tensor};
 use super::check_margin;
 use crate::gaps::of_gaps;
 use crate::quantity::Quantity;
-use crate::rows::{HostRows, Kernel, LANES, exp_of_negative, sum_of, vectorised};
+use crate::rows::{FusedKernel, HostRows, LANES, MultiplyAdd, exp_of_negative, sum_of, vectorised};
 use crate::{ClassificationLoss, LossError};
 
 macro_rules! pairwise_loss {
@@ -114,7 +114,7 @@ trait OfGap {
 
     /// The same for single precision, in a form that loops over many gaps compile to vectors.
     #[inline(always)]
-    fn at_single(gap: f32) -> (f32, f32) {
+    fn at_single<M: MultiplyAdd>(_: M, gap: f32) -> (f32, f32) {
         let (value, slope) = Self::at(f64::from(gap));
         (value as f32, slope as f32)
     }
@@ -144,10 +144,8 @@ fn mean_of_row<F: OfGap>(row: &mut [f32], target: usize, margin: f32) -> f32 {
     row[target] -= margin;
     let own = row[target];
     let (value, slope) = vectorised(Rivals { row, own, function: PhantomData::<F> });
-    let (own_value, own_slope) = F::at_single(0.0);
-    let (own_value, own_slope) = (f64::from(own_value), f64::from(own_slope));
-    row[target] = (-(slope - own_slope) / classes) as f32;
-    ((value - own_value) / classes) as f32
+    row[target] = (-slope / classes) as f32;
+    (value / classes) as f32
 }
 
 /// Replaces each score by the derivative of its term, divided by the number of classes.
@@ -157,31 +155,32 @@ struct Rivals<'a, F> {
     function: PhantomData<F>,
 }
 
-impl<F: OfGap> Kernel for Rivals<'_, F> {
-    /// Sums of the values and of the derivatives.
+impl<F: OfGap> FusedKernel for Rivals<'_, F> {
+    /// Sums of the values and of the derivatives, without those of the target's own gap.
     type Output = (f64, f64);
 
     #[inline(always)]
-    fn run(self) -> (f64, f64) {
+    fn run_with<M: MultiplyAdd>(self, m: M) -> (f64, f64) {
         let Self { row, own, .. } = self;
         let share = 1.0 / row.len() as f32;
         let (chunks, rest) = row.as_chunks_mut::<LANES>();
         let (mut values, mut slopes) = ([0.0; LANES], [0.0; LANES]);
         for chunk in chunks {
             for lane in 0..LANES {
-                let (value, slope) = F::at_single(chunk[lane] - own);
+                let (value, slope) = F::at_single(m, chunk[lane] - own);
                 values[lane] += f64::from(value);
                 slopes[lane] += f64::from(slope);
                 chunk[lane] = slope * share;
             }
         }
         for (lane, score) in rest.iter_mut().enumerate() {
-            let (value, slope) = F::at_single(*score - own);
+            let (value, slope) = F::at_single(m, *score - own);
             values[lane] += f64::from(value);
             slopes[lane] += f64::from(slope);
             *score = slope * share;
         }
-        (sum_of(values), sum_of(slopes))
+        let (own_value, own_slope) = F::at_single(m, 0.0);
+        (sum_of(values) - f64::from(own_value), sum_of(slopes) - f64::from(own_slope))
     }
 }
 
@@ -228,8 +227,8 @@ impl OfGap for Softplus {
     }
 
     #[inline(always)]
-    fn at_single(gap: f32) -> (f32, f32) {
-        let (power, _) = exp_of_negative(-gap.abs());
+    fn at_single<M: MultiplyAdd>(m: M, gap: f32) -> (f32, f32) {
+        let power = exp_of_negative(m, -gap.abs());
         let numerator = if gap < 0.0 { power } else { 1.0 };
         (if gap < 0.0 { 0.0 } else { gap } + log1p_of_fraction(power), numerator / (power + 1.0))
     }
@@ -251,16 +250,27 @@ fn log1p_of_fraction(x: f32) -> f32 {
 mod tests {
     use super::*;
 
+    struct SoftplusAt(f32);
+
+    impl FusedKernel for SoftplusAt {
+        type Output = (f32, f32);
+
+        #[inline(always)]
+        fn run_with<M: MultiplyAdd>(self, m: M) -> (f32, f32) {
+            Softplus::at_single(m, self.0)
+        }
+    }
+
     #[test]
     fn single_precision_keeps_small_values_and_slopes() {
         for step in -860..=860 {
             let gap = 0.1 * step as f32;
-            let (value, slope) = Softplus::at_single(gap);
+            let (value, slope) = vectorised(SoftplusAt(gap));
             let (exact, exact_slope) = Softplus::at(f64::from(gap));
             assert!((f64::from(value) / exact - 1.0).abs() < 1e-6, "log(1 + exp({gap})) = {value}");
             assert!((f64::from(slope) / exact_slope - 1.0).abs() < 1e-6, "its slope at {gap} is {slope}");
         }
-        assert!(Softplus::at_single(f32::NAN).0.is_nan());
-        assert_eq!(Softplus::at_single(f32::INFINITY), (f32::INFINITY, 1.0));
+        assert!(vectorised(SoftplusAt(f32::NAN)).0.is_nan());
+        assert_eq!(vectorised(SoftplusAt(f32::INFINITY)), (f32::INFINITY, 1.0));
     }
 }

@@ -5,7 +5,9 @@ use burn::tensor::{IndexingUpdateOp, Int, Tensor, activation::log_softmax};
 use kiln_autodiff::with_known_gradient;
 
 use crate::error::require;
-use crate::rows::{HostRows, Kernel, LANES, each, filled_up, log_of_positive, softmax, sum_of, sums, vectorised};
+use crate::rows::{
+    FusedKernel, HostRows, LANES, MultiplyAdd, each, filled_up, log_of_positive, softmax, sum_of, sums, vectorised,
+};
 use crate::{ClassificationLoss, LossError};
 
 /// Configuration of [`NormalizedCrossEntropyLoss`].
@@ -204,18 +206,18 @@ struct Logarithms<'a> {
     offset: f32,
 }
 
-impl Kernel for Logarithms<'_> {
+impl FusedKernel for Logarithms<'_> {
     type Output = (f32, f32);
 
     #[inline(always)]
-    fn run(self) -> (f32, f32) {
+    fn run_with<M: MultiplyAdd>(self, m: M) -> (f32, f32) {
         let Self { powers, scale, offset } = self;
         let (chunks, rest) = powers.as_chunks::<LANES>();
         let (mut logs, mut shares) = ([0.0; LANES], [0.0; LANES]);
         for chunk in chunks {
             for lane in 0..LANES {
                 let p = chunk[lane] * scale;
-                logs[lane] += log_of_positive(p + offset);
+                logs[lane] += log_of_positive(m, p + offset);
                 shares[lane] += p / (p + offset);
             }
         }
@@ -223,7 +225,7 @@ impl Kernel for Logarithms<'_> {
         for lane in 0..LANES {
             // Where there is no class, the logarithm of one and a share of nothing.
             let p = last[lane] * scale;
-            logs[lane] += log_of_positive(if lane < rest.len() { p + offset } else { 1.0 });
+            logs[lane] += log_of_positive(m, if lane < rest.len() { p + offset } else { 1.0 });
             shares[lane] += p / (p + offset);
         }
         (sum_of(logs), sum_of(shares))

@@ -15,10 +15,11 @@ use kiln_autodiff::custom_gradient;
 use kiln_kernels::share;
 
 pub(crate) use each::each;
+pub(crate) use kiln_kernels::elementary::{double_exp_of_negative, exp_of_negative, log_of_positive};
 pub(crate) use kiln_kernels::vector::{
-    Kernel, LANES, double_exp_of_negative, exp_of_negative, filled_up, largest, log_of_positive, sum_of, vectorised,
+    FusedKernel, Kernel, LANES, MultiplyAdd, filled_up, largest, sum_of, vectorised,
 };
-pub(crate) use softmax::{entropy, softmax};
+pub(crate) use softmax::{Softmax, entropy, softmax};
 pub(crate) use sums::{sums, weighted_sum};
 
 /// Scores that are not worth a second thread.

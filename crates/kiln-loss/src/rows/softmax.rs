@@ -1,6 +1,7 @@
 //! The softmax of a row at a temperature.
 
-use kiln_kernels::vector::{Kernel, LANES, exp_of_negative, filled_up, largest, log_of_positive, sum_of, vectorised};
+use kiln_kernels::elementary::{exp_of_negative_and_excess, log_of_positive};
+use kiln_kernels::vector::{FusedKernel, LANES, MultiplyAdd, filled_up, largest, sum_of, vectorised};
 
 /// What the exponentials of a row leave behind.
 #[derive(Debug, Clone, Copy)]
@@ -28,19 +29,19 @@ struct Exponentials<'a> {
     inverse: f32,
 }
 
-impl Kernel for Exponentials<'_> {
+impl FusedKernel for Exponentials<'_> {
     /// The largest score, the sum of the powers, and the sum of what they are above one.
     type Output = (f32, f32, f32);
 
     #[inline(always)]
-    fn run(self) -> (f32, f32, f32) {
+    fn run_with<M: MultiplyAdd>(self, m: M) -> (f32, f32, f32) {
         let Self { row, inverse } = self;
         let max = largest(row, f32::NEG_INFINITY);
         let (chunks, rest) = row.as_chunks_mut::<LANES>();
         let (mut sums, mut excesses) = ([0.0; LANES], [0.0; LANES]);
         for chunk in chunks {
             for lane in 0..LANES {
-                let (power, excess) = exponential((chunk[lane] - max) * inverse);
+                let (power, excess) = exp_of_negative_and_excess(m, (chunk[lane] - max) * inverse);
                 chunk[lane] = power;
                 sums[lane] += power;
                 excesses[lane] += excess;
@@ -49,7 +50,7 @@ impl Kernel for Exponentials<'_> {
         if !rest.is_empty() {
             let mut last = filled_up(rest, f32::NEG_INFINITY);
             for lane in 0..LANES {
-                let (power, excess) = exponential((last[lane] - max) * inverse);
+                let (power, excess) = exp_of_negative_and_excess(m, (last[lane] - max) * inverse);
                 last[lane] = power;
                 sums[lane] += power;
                 excesses[lane] += if lane < rest.len() { excess } else { 0.0 };
@@ -58,13 +59,6 @@ impl Kernel for Exponentials<'_> {
         }
         (max, sum_of(sums), sum_of(excesses))
     }
-}
-
-/// `exp(x)` and `exp(x) - 1`; zero where `exp(x)` has no normal number, so that a class that is masked out has no gradient.
-#[inline(always)]
-fn exponential(x: f32) -> (f32, f32) {
-    let (power, excess) = exp_of_negative(x);
-    (if x < -87.0 { 0.0 } else { power }, excess)
 }
 
 /// `sum_k q_k` and `sum_k q_k log q_k` of `q_k = scale p_k + least`.
@@ -78,11 +72,11 @@ struct Entropy<'a> {
     least: f32,
 }
 
-impl Kernel for Entropy<'_> {
+impl FusedKernel for Entropy<'_> {
     type Output = (f32, f32);
 
     #[inline(always)]
-    fn run(self) -> (f32, f32) {
+    fn run_with<M: MultiplyAdd>(self, m: M) -> (f32, f32) {
         let Self { powers, scale, least } = self;
         let (chunks, rest) = powers.as_chunks::<LANES>();
         let (mut sums, mut products) = ([0.0; LANES], [0.0; LANES]);
@@ -90,7 +84,7 @@ impl Kernel for Entropy<'_> {
             for lane in 0..LANES {
                 let q = chunk[lane] * scale + least;
                 sums[lane] += q;
-                products[lane] += q * log_of_positive(q);
+                products[lane] += q * log_of_positive(m, q);
             }
         }
         let last = filled_up(rest, 0.0);
@@ -98,7 +92,7 @@ impl Kernel for Entropy<'_> {
             let q = if lane < rest.len() { last[lane] * scale + least } else { 0.0 };
             sums[lane] += q;
             // Where there is no class, zero times the logarithm of one.
-            products[lane] += q * log_of_positive(if lane < rest.len() { q } else { 1.0 });
+            products[lane] += q * log_of_positive(m, if lane < rest.len() { q } else { 1.0 });
         }
         (sum_of(sums), sum_of(products))
     }

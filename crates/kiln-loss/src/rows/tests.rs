@@ -91,6 +91,22 @@ fn rows_agree_with_tensors_of_double_precision() {
 }
 
 #[test]
+fn infinite_logits_cost_what_they_cost_in_tensors() {
+    let inf = f32::INFINITY;
+    // The target of the rows are classes 0, 1, 2, 0, 1, 2.
+    let logits =
+        [[inf, inf, 0.0], [0.0, -inf, 1.0], [inf, 0.0, 1.0], [inf, 0.0, 1.0], [-inf, 1.0, -inf], [-inf, -inf, -inf]];
+    let logits = Tensor::<2>::from_data(logits, &Device::flex());
+    let loss = CrammerSingerLossConfig::new().init().unwrap();
+    let [losses, _] = losses_and_gradient(&loss, &logits, DType::F32);
+    let [exact, _] = losses_and_gradient(&loss, &logits, DType::F64);
+    for (row, (found, exact)) in losses.iter().zip(&exact).enumerate() {
+        assert!(found == exact || found.is_nan() && exact.is_nan(), "row {row}: {found} instead of {exact}");
+    }
+    assert!(losses[0].is_nan() && losses[2] == f64::INFINITY && losses[4] == 0.0, "{losses:?}");
+}
+
+#[test]
 fn rows_are_for_single_precision_on_the_processor() {
     let device = Device::flex();
     let targets = Tensor::<1, Int>::zeros([2], &device);

@@ -1,6 +1,6 @@
-//! Softmax over rows of `f32` scores, vectorised for the processor at hand.
+//! Softmax over rows of `f32` scores.
 
-use crate::rows::exp_of_negative;
+use crate::rows::{Softmax, softmax};
 
 /// What a row of exponentials leaves behind.
 #[derive(Debug, Clone, Copy)]
@@ -26,56 +26,7 @@ impl RowSum {
 
 /// Replaces every score by `exp(o_k - max)`.
 pub(super) fn exponentiate(row: &mut [f32]) -> RowSum {
-    #[cfg(target_arch = "x86_64")]
-    {
-        if is_x86_feature_detected!("avx512f") {
-            // SAFETY: the processor has the feature.
-            return unsafe { exponentiate_avx512(row) };
-        }
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            // SAFETY: the processor has the features.
-            return unsafe { exponentiate_avx2(row) };
-        }
-    }
-    exponentiate_portable(row)
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f")]
-fn exponentiate_avx512(row: &mut [f32]) -> RowSum {
-    exponentiate_portable(row)
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn exponentiate_avx2(row: &mut [f32]) -> RowSum {
-    exponentiate_portable(row)
-}
-
-/// The same in plain code, which the functions above compile for their instruction sets.
-#[inline(always)]
-fn exponentiate_portable(row: &mut [f32]) -> RowSum {
-    const LANES: usize = 32;
-    let (chunks, rest) = row.as_chunks_mut::<LANES>();
-    let mut largest = [f32::NEG_INFINITY; LANES];
-    for chunk in chunks.iter() {
-        for lane in 0..LANES {
-            largest[lane] = if chunk[lane] > largest[lane] { chunk[lane] } else { largest[lane] };
-        }
-    }
-    let max = largest.iter().chain(rest.iter()).fold(f32::NEG_INFINITY, |most, value| most.max(*value));
-    let mut sums = [0.0; LANES];
-    for chunk in chunks {
-        for lane in 0..LANES {
-            chunk[lane] = exp_of_negative(chunk[lane] - max).0;
-            sums[lane] += chunk[lane];
-        }
-    }
-    let mut sum: f32 = sums.iter().sum();
-    for value in rest {
-        *value = exp_of_negative(*value - max).0;
-        sum += *value;
-    }
+    let Softmax { max, sum, .. } = softmax(row, 1.0);
     RowSum { max, sum }
 }
 

@@ -25,15 +25,11 @@ struct Run {
 impl Cover {
     /// Of `rows` by `width` places, which begin every `stride` entries of the copy.
     pub(super) fn new([rows, width]: [usize; 2], stride: usize, lanes: usize) -> Self {
-        if rows * width == 0 {
-            return Self { lanes, starts: Vec::new(), runs: Vec::new() };
-        }
-        let by_rows = rows * width.div_ceil(lanes);
-        let across = ((rows - 1) * stride + width).div_ceil(lanes);
-        let starts: Vec<usize> = if by_rows <= across {
-            (0..rows).flat_map(|row| (0..width).step_by(lanes).map(move |at| row * stride + at)).collect()
-        } else {
-            (0..across).map(|vector| vector * lanes).collect()
+        let starts: Vec<usize> = match Beginnings::new([rows, width], stride, lanes) {
+            Beginnings::ByRows(_) => {
+                (0..rows).flat_map(|row| (0..width).step_by(lanes).map(move |at| row * stride + at)).collect()
+            }
+            Beginnings::Across(vectors) => (0..vectors).map(|vector| vector * lanes).collect(),
         };
         let mut runs: Vec<Run> = Vec::new();
         for row in 0..rows {
@@ -48,6 +44,12 @@ impl Cover {
             }
         }
         Self { lanes, starts, runs }
+    }
+
+    /// How many vectors [`Cover::new`] has.
+    pub(super) fn vectors(places: [usize; 2], stride: usize, lanes: usize) -> usize {
+        let (Beginnings::ByRows(vectors) | Beginnings::Across(vectors)) = Beginnings::new(places, stride, lanes);
+        vectors
     }
 
     pub(super) fn starts(&self) -> &[usize] {
@@ -92,6 +94,25 @@ impl Cover {
     }
 }
 
+/// Where vectors begin, and how many there are.
+enum Beginnings {
+    /// At the beginning of each row, and then one after another.
+    ByRows(usize),
+    /// One after another from the first row on.
+    Across(usize),
+}
+
+impl Beginnings {
+    fn new([rows, width]: [usize; 2], stride: usize, lanes: usize) -> Self {
+        if rows * width == 0 {
+            return Self::ByRows(0);
+        }
+        let by_rows = rows * width.div_ceil(lanes);
+        let across = ((rows - 1) * stride + width).div_ceil(lanes);
+        if by_rows <= across { Self::ByRows(by_rows) } else { Self::Across(across) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,6 +124,7 @@ mod tests {
                 for gap in 0..4 {
                     for lanes in [4, 16] {
                         let cover = Cover::new([rows, width], width + gap, lanes);
+                        assert_eq!(cover.starts().len(), Cover::vectors([rows, width], width + gap, lanes));
                         let map: Vec<f32> = (1..=rows * width).map(|place| place as f32).collect();
                         let mut vectors = vec![0.0; cover.len()];
                         cover.spread(&map, &mut vectors);

@@ -28,7 +28,7 @@ pub(super) fn suits(geometry: &Geometry) -> bool {
         return false;
     }
     let width = geometry.horizontal.outputs + (geometry.horizontal.taps - 1) * geometry.horizontal.dilation;
-    2 * geometry.places() >= Cover::new(places, width, lanes()).len()
+    2 * geometry.places() >= Cover::vectors(places, width, lanes()) * lanes()
 }
 
 /// `y = W * x + b`, negative sums made zero where it is `rectified`.
@@ -40,7 +40,6 @@ pub(super) fn output(
     rectified: bool,
 ) -> Vec<f32> {
     let [vertical, horizontal] = [geometry.vertical, geometry.horizontal].map(Walk::of_outputs);
-    let (weights, taps) = (geometry.weights(), geometry.taps());
     let sum = Sum {
         images: geometry.images,
         groups: geometry.groups,
@@ -50,16 +49,13 @@ pub(super) fn output(
         width: geometry.horizontal.outputs,
         work: geometry.work(),
     };
-    let weight_of = |group: usize, output: usize, input: usize, [y, x]: [usize; 2]| {
-        weight[(group * geometry.out_channels + output) * weights + input * taps + y * geometry.horizontal.taps + x]
-    };
+    let weight_of = |group, output, input, tap| weight[place_of_weight(geometry, group, output, input, tap)];
     sum.compute(&vertical, &horizontal, x, weight_of, bias, rectified)
 }
 
 /// `dL/dx`: every pixel sums the gradients of the outputs that it was met by, each times its weight.
 pub(super) fn input_gradient(geometry: &Geometry, weight: &[f32], upstream: &[f32]) -> Vec<f32> {
     let [vertical, horizontal] = [geometry.vertical, geometry.horizontal].map(Walk::of_inputs);
-    let (weights, taps) = (geometry.weights(), geometry.taps());
     let sum = Sum {
         images: geometry.images,
         groups: geometry.groups,
@@ -69,10 +65,14 @@ pub(super) fn input_gradient(geometry: &Geometry, weight: &[f32], upstream: &[f3
         width: geometry.horizontal.size,
         work: geometry.work(),
     };
-    let weight_of = |group: usize, input: usize, output: usize, [y, x]: [usize; 2]| {
-        weight[(group * geometry.out_channels + output) * weights + input * taps + y * geometry.horizontal.taps + x]
-    };
+    let weight_of = |group, input, output, tap| weight[place_of_weight(geometry, group, output, input, tap)];
     sum.compute(&vertical, &horizontal, upstream, weight_of, None, false)
+}
+
+/// Where the weight between two channels of a group under a tap lies.
+fn place_of_weight(geometry: &Geometry, group: usize, output: usize, input: usize, [y, x]: [usize; 2]) -> usize {
+    let kernel = group * geometry.out_channels + output;
+    kernel * geometry.weights() + input * geometry.taps() + y * geometry.horizontal.taps + x
 }
 
 /// Sizes of an output or an input gradient: for every image and group, `maps` that are sums over `sources`.
@@ -264,6 +264,9 @@ const CACHED: usize = 192 * 1024;
 
 /// `dL/dW`, `[groups, weights, out_channels]`: for every weight the product of the output's gradient and the inputs that it
 /// met.
+///
+/// A lane without a place multiplies a zero by the pixel that lies there. Where that pixel is infinite or not a number, the
+/// product is not a number either, and a weight has one that its pixels do not give it.
 pub(super) fn weight_gradient(geometry: &Geometry, x: &[f32], upstream: &[f32]) -> Vec<f32> {
     let [vertical, horizontal] = [geometry.vertical, geometry.horizontal].map(Walk::of_outputs);
     let planes = Planes::new(&vertical, &horizontal);

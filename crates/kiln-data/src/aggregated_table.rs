@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::contents::{self, Contents, How, Labels};
 use crate::image_folder::PictureShape;
 use crate::source::Source;
-use crate::table::{Columns, Table};
+use crate::table::{Column, Columns, Table};
 use crate::table_encoding::{encode_targets, fit_targets};
 use crate::{Bags, DataDir, DataError, OpenOptions, TargetEncoding, Targets, Task};
 
@@ -124,18 +124,45 @@ impl TargetTable {
         }
     }
 
+    /// Refuses names under which a column of [`csv`](Self::csv) could not be found again.
+    ///
+    /// # Errors
+    /// [`DataError::InvalidOption`] where two columns would have one name, or a class has a comma in its name: the columns of
+    /// proportions are named in a list joined by commas.
+    pub fn check_names(&self, bag_column: &str, by: Option<&str>) -> Result<(), DataError> {
+        let refused = |option, value: &str, allowed: String| {
+            Err(DataError::InvalidOption { option, value: value.to_owned(), allowed })
+        };
+        let means = self.mean_columns();
+        if means.iter().any(|name| name == bag_column) {
+            let allowed = "the means are in a column of that name; choose another name for the bags".to_owned();
+            return refused("--bag-column", bag_column, allowed);
+        }
+        if self.kept(by).any(|column| column.name == bag_column) {
+            let allowed = "the table has a column of that name; choose another name for the bags".to_owned();
+            return refused("--bag-column", bag_column, allowed);
+        }
+        if let Some(taken) = means.iter().find(|name| self.kept(by).any(|column| column.name == **name)) {
+            let allowed = format!("the table has a column `{taken}`, where proportions would go; rename it");
+            return refused("--target", &self.column, allowed);
+        }
+        if let Some(class) = self.classes.iter().flatten().find(|class| class.contains(',')) {
+            let allowed = format!(
+                "its class `{class}` has a comma, and the columns of proportions are named in a list joined by commas; rename the class"
+            );
+            return refused("--target", &self.column, allowed);
+        }
+        Ok(())
+    }
+
     /// Delimited text with a column `bag_column` in front and the means `[bags, width]` behind the other columns, in the order of
     /// the rows; rows in no bag are left out. `by` is the column that said the bags, where one did: it makes room for the new one.
     ///
     /// # Errors
-    /// [`DataError::InvalidOption`] where the table has a column with the name of the new one.
+    /// As [`check_names`](Self::check_names).
     pub fn csv(&self, bags: &Bags, means: &[f64], bag_column: &str, by: Option<&str>) -> Result<String, DataError> {
-        let is_kept = |name: &str| name != self.column && Some(name) != by;
-        let kept: Vec<_> = self.table.columns.iter().filter(|column| is_kept(&column.name)).collect();
-        if kept.iter().any(|column| column.name == bag_column) {
-            let allowed = "the table has a column of that name; choose another name for the bags".to_owned();
-            return Err(DataError::InvalidOption { option: "--bag-column", value: bag_column.to_owned(), allowed });
-        }
+        self.check_names(bag_column, by)?;
+        let kept: Vec<&Column> = self.kept(by).collect();
         let mut bag_of_row = vec![None; self.table.rows];
         bags.rows().iter().zip(bags.bag_of_row()).for_each(|(&row, bag)| bag_of_row[row] = Some(bag));
         let mut writer = csv::Writer::from_writer(Vec::new());
@@ -153,6 +180,11 @@ impl TargetTable {
         }
         let bytes = writer.into_inner().map_err(|error| DataError::shape("table", error.to_string(), "text"))?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// Columns that are written as they are.
+    fn kept(&self, by: Option<&str>) -> impl Iterator<Item = &Column> {
+        self.table.columns.iter().filter(move |column| column.name != self.column && Some(column.name.as_str()) != by)
     }
 }
 

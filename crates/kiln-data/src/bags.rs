@@ -1,6 +1,6 @@
 //! Rows in groups whose targets are known in sum only: bags, and batches that never cut one.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::split::{self, Held};
 use crate::table::{Cells, Column, MISSING, Table};
@@ -160,27 +160,30 @@ impl Bags {
     /// The same for rows that a loader of one's own has put together.
     ///
     /// # Errors
-    /// [`DataError::Shape`] that names a bag of which only some rows are there.
+    /// [`DataError::Shape`] that names a bag of which only some rows are there, a row that is there twice, or one in no bag.
     pub fn batch_of_rows(&self, rows: &[usize]) -> Result<BagBatch, DataError> {
+        const EXPECTED: &str = "whole bags, each row once";
+        let refused = |found: String| DataError::shape("batch", found, EXPECTED);
         let bag_of: HashMap<usize, usize> = self.rows.iter().copied().zip(self.bag_of_row()).collect();
-        let mut places: Vec<(usize, usize)> = Vec::new();
+        let mut seen = HashSet::with_capacity(rows.len());
+        let mut places: HashMap<usize, usize> = HashMap::new();
+        let mut counts: Vec<(usize, usize)> = Vec::new();
         let mut bag_of_row = Vec::with_capacity(rows.len());
         for row in rows {
-            let bag = *bag_of.get(row).ok_or_else(|| {
-                DataError::shape("batch", format!("row {row}, which is in no bag"), "rows of whole bags")
-            })?;
-            let place = places.iter().position(|(known, _)| *known == bag).unwrap_or_else(|| {
-                places.push((bag, 0));
-                places.len() - 1
+            let bag = *bag_of.get(row).ok_or_else(|| refused(format!("row {row}, which is in no bag")))?;
+            if !seen.insert(row) {
+                return Err(refused(format!("row {row} of bag {} twice", self.names[bag])));
+            }
+            let place = *places.entry(bag).or_insert_with(|| {
+                counts.push((bag, 0));
+                counts.len() - 1
             });
-            places[place].1 += 1;
+            counts[place].1 += 1;
             bag_of_row.push(place);
         }
-        match places.iter().find(|(bag, count)| *count != self.rows_of(*bag).len()) {
+        match counts.into_iter().find(|&(bag, count)| count != self.rows_of(bag).len()) {
             Some((bag, count)) => {
-                let size = self.rows_of(*bag).len();
-                let found = format!("{count} of the {size} rows of bag {}", self.names[*bag]);
-                Err(DataError::shape("batch", found, "whole bags, each row once"))
+                Err(refused(format!("{count} of the {} rows of bag {}", self.rows_of(bag).len(), self.names[bag])))
             }
             None => Ok(BagBatch { rows: rows.to_vec(), bag_of_row }),
         }
@@ -270,8 +273,8 @@ fn bag_ids(table: &Table, column: &Column) -> Result<Vec<String>, DataError> {
 
 /// Largest whole number up to which single precision has all.
 const MOST_EXACT: f32 = 16_777_216.0;
-const ID_RANGE: &str =
-    "a whole number from -16777216 to 16777216 for the id of a bag, or text (larger numbers: put a letter in front)";
+const ID_RANGE: &str = "the id of a bag: text, or a whole number from -16777216 to 16777216 (other numbers become text by a \
+                        letter in front of all of them)";
 
 #[cfg(test)]
 mod tests {
@@ -307,7 +310,11 @@ mod tests {
         assert_eq!(bags.batch_of_rows(&[4, 0, 2, 1, 3]).unwrap().bag_of_row, [0, 1, 0, 1, 0]);
         let message = bags.batch_of_rows(&[0, 1, 2, 3]).unwrap_err().to_string();
         assert_eq!(message, "batch: 2 of the 3 rows of bag 8, expected whole bags, each row once");
-        assert!(bags.batch_of_rows(&[5]).is_err());
+        // As many rows as the bag has, but not all of them.
+        let message = bags.batch_of_rows(&[2, 3, 3]).unwrap_err().to_string();
+        assert_eq!(message, "batch: row 3 of bag 8 twice, expected whole bags, each row once");
+        let message = bags.batch_of_rows(&[0, 1, 5]).unwrap_err().to_string();
+        assert_eq!(message, "batch: row 5, which is in no bag, expected whole bags, each row once");
     }
 
     #[test]

@@ -154,6 +154,11 @@ impl<T> Parts<T> {
         Self { train: Some(train), validation: None, test: None }
     }
 
+    /// The parts that are there, training rows first.
+    pub(crate) fn each(&self) -> impl Iterator<Item = &T> {
+        [&self.train, &self.validation, &self.test].into_iter().flatten()
+    }
+
     /// Everything, training rows first.
     pub(crate) fn all(self) -> impl Iterator<Item = T> {
         [self.train, self.validation, self.test].into_iter().flatten()

@@ -1,5 +1,6 @@
 //! Tables whose targets are means over bags of rows: the bag column, what the targets have to be, whole bags in every part.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -97,6 +98,30 @@ pub(crate) fn check_options(options: &OpenOptions) -> Result<(), DataError> {
     }
     if options.ignore.iter().any(|name| name == column) {
         return refused("it is left out by --ignore; a bag column is no feature anyway");
+    }
+    Ok(())
+}
+
+/// Refuses a bag that has rows in two parts of a folder, for no part would have it whole.
+pub(crate) fn refuse_cut_bags<'a>(parts: impl IntoIterator<Item = &'a Table>, column: &str) -> Result<(), DataError> {
+    let mut places: HashMap<String, String> = HashMap::new();
+    for table in parts {
+        let bags = Bags::by_column(table, column)?;
+        let mut own = Vec::with_capacity(bags.len());
+        for bag in 0..bags.len() {
+            let (name, row) = (bags.name(bag), bags.rows_of(bag)[0]);
+            if let Some(place) = places.get(name) {
+                let found = format!("bag {name}, of which {place} has rows too");
+                return Err(table.malformed(
+                    row,
+                    column,
+                    found,
+                    "all rows of a bag in one part: training, validation or test",
+                ));
+            }
+            own.push((name.to_owned(), table.file(row).display().to_string()));
+        }
+        places.extend(own);
     }
     Ok(())
 }
@@ -225,6 +250,7 @@ pub fn open_bags_like(
     let Some(path) = &source.path else { return Err(refuse(&options, &source.name).err().unwrap_or_else(no_table)) };
     let (columns, header) = wanted(preprocessing, &own)?;
     let mut parts = read(&source, path, &columns, header)?;
+    refuse_cut_bags(parts.each(), &own.column)?;
     let encode = |table: Table| encoded(table, preprocessing, &own);
     if !only_test {
         let mut tables = parts.all();

@@ -27,6 +27,9 @@ pub(crate) fn open(
     if let Some(missing) = options.ignore.iter().find(|column| !table.has(column)) {
         return Err(table.unknown(missing));
     }
+    if let Some(own) = &options.bags {
+        open_bags::refuse_cut_bags([&table].into_iter().chain(parts.each()), &own.column)?;
+    }
     if table.counts_rows() {
         notes.push(row_numbers_note(&table));
         table.drop_first();

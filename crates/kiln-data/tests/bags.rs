@@ -2,7 +2,9 @@
 
 use std::collections::HashSet;
 
-use kiln_data::{BagOptions, BagTargets, DataDir, OpenOptions, SplitOptions, Splits, TargetTable, Task, open};
+use kiln_data::{
+    BagOptions, BagTargets, DataDir, OpenOptions, SplitOptions, Splits, TargetTable, Task, open, open_bags_like,
+};
 use proptest::prelude::*;
 
 fn options(targets: BagTargets) -> OpenOptions {
@@ -45,6 +47,63 @@ fn the_bag_column_is_no_feature_and_no_target() {
     let ignored = OpenOptions { ignore: vec!["id".into()], ..options(BagTargets::Bag) };
     assert!(opened(&table(&ids, &[0; 40]), &ignored).unwrap_err().contains("--bags = id"));
     assert!(open("digits", &DataDir::find(None), &options(BagTargets::Bag)).is_err());
+}
+
+#[test]
+fn a_bag_that_files_of_a_folder_cut_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, first: u8| {
+        let ids: Vec<u8> = (0..24).map(|row| first + row / 4).collect();
+        let targets: Vec<i32> = ids.iter().map(|&id| id.into()).collect();
+        std::fs::write(folder.path().join(name), table(&ids, &targets)).unwrap();
+    };
+    let source = folder.path().to_str().unwrap();
+    let opened = || open(source, &DataDir::find(None), &options(BagTargets::Bag));
+    write("train.csv", 0);
+    write("test.csv", 6);
+    let splits = opened().unwrap();
+    let like = |only_test| {
+        let options = options(BagTargets::Bag);
+        open_bags_like(source, &DataDir::find(None), &splits.preprocessing, &options, only_test)
+    };
+    assert_eq!([true, false].map(|only_test| like(only_test).unwrap().bags.len()), [6, 12]);
+    // Bag 5 is the last of one file and the first of the other.
+    write("test.csv", 5);
+    let errors = [opened().map(|_| ()), like(true).map(|_| ()), like(false).map(|_| ())];
+    for message in errors.map(|found| found.unwrap_err().to_string()) {
+        for part in
+            ["test.csv, line 2, column id: found bag 5", "train.csv has rows too", "all rows of a bag in one part"]
+        {
+            assert!(message.contains(part), "{part}: {message}");
+        }
+    }
+}
+
+#[test]
+fn names_under_which_nothing_could_be_found_again_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = |text: &str, bag_column: &str| {
+        let path = folder.path().join("t.csv");
+        std::fs::write(&path, text).unwrap();
+        let table = TargetTable::read(path.to_str().unwrap(), &DataDir::find(None), None, None, None).unwrap();
+        let bags = table.bags_by("id").unwrap();
+        let means = bags.means(table.values(), table.width());
+        let message = table.csv(&bags, &means, bag_column, Some("id")).err().map(|error| error.to_string());
+        assert_eq!(table.check_names(bag_column, Some("id")).err().map(|error| error.to_string()), message);
+        message
+    };
+    let numbers = "id,x,y\n1,2,0.5\n1,3,1.5\n";
+    let classes = "id,x,y\n1,2,low\n1,3,high\n";
+    for (text, name, part) in [
+        (numbers, "y", "--bag-column = y: the means are in a column of that name"),
+        (numbers, "x", "--bag-column = x: the table has a column of that name"),
+        (classes, "y=low", "--bag-column = y=low: the means are in a column of that name"),
+        ("id,y=low,y\n1,2,low\n1,3,high\n", "bag", "--target = y: the table has a column `y=low`"),
+        ("id,x,y\n1,2,\"low, wet\"\n1,3,high\n", "bag", "--target = y: its class `low, wet` has a comma"),
+    ] {
+        assert!(refused(text, name).is_some_and(|message| message.contains(part)), "{part}: {:?}", refused(text, name));
+    }
+    assert_eq!([(numbers, "id"), (classes, "y")].map(|(text, name)| refused(text, name)), [None, None]);
 }
 
 proptest! {

@@ -87,7 +87,7 @@ fn what_cannot_be_learnt_from_is_refused() {
     assert!(refused("gap", &default).to_string().contains("line 3, column b: found a missing target"));
     assert!(refused("only", &default).to_string().contains("no column besides the target"));
     let target = OpenOptions { target: Some("knid".into()), ..default.clone() };
-    assert!(refused("own", &target).to_string().contains("no column `knid`, did you mean `kind`?"));
+    assert!(refused("own", &target).to_string().contains("no column `knid` (did you mean `kind`?)"));
     let regress = OpenOptions { task: Some(Task::Regress), ..default.clone() };
     assert!(refused("own", &regress).to_string().contains("expected a number, for regression"));
     let pair = folder.path().join("pair").display().to_string();

@@ -166,7 +166,7 @@ fn ignored_columns_may_hold_anything() {
     let unknown = OpenOptions { ignore: vec!["ib".into()], ..OpenOptions::default() };
     folder.file("few.csv", "id,a,y\n1,2,p\n3,4,q\n");
     let message = folder.open("few.csv", &unknown).unwrap_err();
-    assert!(message.contains("no column `ib`, did you mean `id`?"), "{message}");
+    assert!(message.contains("no column `ib` (did you mean `id`?); the columns are"), "{message}");
     let target = OpenOptions { ignore: vec!["y".into()], target: Some("y".into()), ..OpenOptions::default() };
     assert!(folder.open("own.csv", &target).unwrap_err().contains("the column to predict"));
 }

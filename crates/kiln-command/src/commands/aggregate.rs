@@ -7,7 +7,7 @@ use kiln_data::{Bags, Leftover, TargetTable, Task};
 use kiln_lab::statistics::figure;
 use kiln_lab::{Table, write_whole};
 use kiln_loss::aggregate::AggregateError;
-use kiln_loss::aggregate::dp::{Mechanism, PrivacyAccount, release};
+use kiln_loss::aggregate::dp::{AccountedRelease, Mechanism, check_range, release};
 use kiln_loss::aggregate::risk::{BagPlan, BagProblem, RhoChoice, asymptotic, plans};
 use serde_json::json;
 
@@ -93,11 +93,9 @@ enum NoiseName {
 
 fn range(text: &str) -> Result<(f64, f64), String> {
     let ends = text.split_once(',').and_then(|(low, high)| Some((low.trim().parse().ok()?, high.trim().parse().ok()?)));
-    match ends {
-        Some((low, high)) if f64::is_finite(low) && f64::is_finite(high) && low < high => Ok((low, high)),
-        Some(_) => Err("the lower end has to be below the upper one, and both finite".into()),
-        None => Err("two numbers joined by a comma are needed, as in 0,100".into()),
-    }
+    let ends = ends.ok_or("two numbers joined by a comma are needed, as in 0,100")?;
+    check_range(ends).map_err(|error| error.to_string())?;
+    Ok(ends)
 }
 
 /// Averages, or plans.
@@ -126,13 +124,17 @@ fn mechanism(args: &AggregateArgs) -> Result<Option<Mechanism>, Failure> {
     Ok(Some(built.map_err(refused)?))
 }
 
+/// Names what was typed where the library names a setting.
 fn refused(error: AggregateError) -> Failure {
-    match &error {
-        AggregateError::Setting { name, value, expected } => {
-            Failure::usage(format!("--{} {value}: it must be {expected}", name.replace(' ', "-")))
-        }
-        _ => Failure::Failed(error.to_string()),
-    }
+    let AggregateError::Setting { name, value, expected } = error else { return Failure::Failed(error.to_string()) };
+    let flag = match name {
+        "epsilon" => "--epsilon",
+        "delta" => "--delta",
+        "range" => "--range",
+        "bag size" => "--bag-size",
+        _ => return Failure::Failed(error.to_string()),
+    };
+    Failure::usage(format!("{flag} {value:?}: it must be {expected}"))
 }
 
 fn aggregate(
@@ -145,12 +147,15 @@ fn aggregate(
     let header = args.no_header.then_some(false);
     let table = TargetTable::read(data, &global.data(), args.target.as_deref(), args.task, header)?;
     let bags = bags(args, &table)?;
-    let (means, account) = match mechanism {
-        None => (bags.means(table.values(), table.width()), None),
-        Some(mechanism) => {
-            let (means, account) = private_means(args, &table, &bags, mechanism)?;
-            (means, Some(account))
-        }
+    // Before anything is drawn: a release costs, whether its table can be written or not.
+    table.check_names(&args.bag_column, args.by.as_deref())?;
+    let released = match mechanism {
+        Some(mechanism) => Some(private_means(args, &table, &bags, mechanism)?),
+        None => None,
+    };
+    let means = match &released {
+        Some(released) => released.means.clone(),
+        None => bags.means(table.values(), table.width()),
     };
     let text = table.csv(&bags, &means, &args.bag_column, args.by.as_deref())?;
     write_whole(out, text.as_bytes())?;
@@ -161,7 +166,9 @@ fn aggregate(
     if global.json {
         let document = json!({
             "name": data, "target": table.mean_columns(), "rows": bags.rows().len(), "left_out": left_out, "bags": bags.len(),
-            "smallest_bag": smallest, "largest_bag": largest, "table": out, "privacy": account,
+            "smallest_bag": smallest, "largest_bag": largest, "table": out,
+            "privacy": released.as_ref().map(|released| released.account),
+            "not_private": released.as_ref().map(|released| json!({ "clipped": released.clipped })),
         });
         print_line(&document.to_string())?;
         return Ok(ExitCode::SUCCESS);
@@ -171,8 +178,8 @@ fn aggregate(
         text += &format!(", {left_out} left out");
     }
     print_line(&text)?;
-    if let Some(account) = &account {
-        print(&described(account))?;
+    if let Some(released) = &released {
+        print(&described(released))?;
     }
     print_line(&format!("table: {}", out.display()))?;
     print_line(&format!("use: {}", usage(args, &table, out)))?;
@@ -202,7 +209,7 @@ fn private_means(
     table: &TargetTable,
     bags: &Bags,
     mechanism: Mechanism,
-) -> Result<(Vec<f64>, PrivacyAccount), Failure> {
+) -> Result<AccountedRelease, Failure> {
     if table.classes().is_some() {
         return Err(Failure::usage(format!(
             "--epsilon: the means of numbers can be released, and {} holds classes; --task regress takes it as a number",
@@ -215,11 +222,11 @@ fn private_means(
         ));
     };
     let responses: Vec<f64> = bags.rows().iter().map(|&row| table.values()[row].into()).collect();
-    let released = release(&responses, &bags.bag_of_row(), clip, mechanism).map_err(refused)?;
-    Ok((released.means, released.account))
+    release(&responses, &bags.bag_of_row(), clip, mechanism).map_err(refused)
 }
 
-fn described(account: &PrivacyAccount) -> String {
+fn described(released: &AccountedRelease) -> String {
+    let account = &released.account;
     let lost = match account.mechanism {
         Mechanism::Laplace { epsilon } => format!("epsilon {epsilon} (laplace noise)"),
         Mechanism::Gaussian { epsilon, delta } => format!("epsilon {epsilon}, delta {delta} (gaussian noise)"),
@@ -227,15 +234,16 @@ fn described(account: &PrivacyAccount) -> String {
     format!(
         "privacy: {lost} for the target of each row, one release a bag; bag ids and all other columns are as they were\n\
          noise: standard deviation {} on the mean of the smallest bag, of {} rows, in a range from {} to {}\n\
-         clipped: {} of {} targets ({:.2} %) were outside the range; their bags' means are off by that\n\
+         clipped: {} of {} targets ({:.2} %) were outside the range; their bags' means are off by that. This count is exact, no \
+         noise covers it: it is for you, and is not in the table\n\
          another release of the same rows costs the same again\n",
         figure(account.largest_noise),
         account.smallest_bag,
         account.low,
         account.high,
-        account.clipped,
+        released.clipped,
         account.rows,
-        100.0 * account.clipped_share(),
+        100.0 * released.clipped_share(),
     )
 }
 

@@ -114,9 +114,19 @@ fn the_share_is_chosen_by_cross_validation_over_bags() {
                 --loss aggregate:interpolate=auto,folds=2";
     let shown = session.kiln(line).succeeds().out;
     assert_eq!(shown.matches("yes").count(), 1, "{shown}");
+    let found = json(&session.kiln(&format!("{line} --json")).succeeds().out);
+    let rho = found["choice"]["rho"].as_f64().unwrap();
+    assert_eq!(found["loss"], format!("aggregate:interpolate={rho}"));
+    let errors = found["choice"]["errors"].as_array().unwrap();
+    let mean = |error: &Value| error["mean"].as_f64().unwrap();
+    let best = errors.iter().min_by(|a, b| mean(a).total_cmp(&mean(b))).unwrap();
+    assert_eq!((best["rho"].as_f64(), best["held_out"].as_array().map(Vec::len)), (Some(rho), Some(2)));
+    // A device that is not there is found out before any training, not after forty.
+    let printed = session.kiln(&format!("{line} --device cudaa"));
+    assert!(printed.code == 2 && !printed.message().contains("cross-validation over"), "{}", printed.message());
     // Without noise the means tell everything, and copying them to the rows shrinks the model.
     let saved = std::fs::read_to_string(session.run("train").join("model.toml")).unwrap();
-    let chosen = ["interpolate=0\"", "interpolate=0.05\""];
+    let chosen = ["interpolate=0\"", "interpolate=0.0"];
     assert!(chosen.iter().any(|rho| saved.contains(&format!("loss = \"aggregate:{rho}"))), "{saved}");
     let resumed = session.kiln("resume train");
     assert!(resumed.message().contains("finished") || resumed.code == 0, "{}", resumed.message());
@@ -153,9 +163,19 @@ fn bad_bags_are_refused_with_what_would_be_right() {
     session.file("shares.csv", proportions(60).replacen("0.666667", "0.9", 1));
     session.file("two.csv", linear(8, true));
     let train = |rest: &str| format!("train --epochs 1 --data {rest}");
-    refused(&session, &train("own.csv --bags idd"), 2, &["own.csv: no column `idd`, did you mean `id`?"]);
+    refused(
+        &session,
+        &train("own.csv --bags idd"),
+        2,
+        &["own.csv: no column `idd` (did you mean `id`?); the columns are"],
+    );
     refused(&session, &train("own.csv --bags y --target y"), 2, &["--bags = y", "column to predict"]);
-    refused(&session, &train("half.csv --bags id"), 1, &["half.csv, line 14, column id", "found 3.5", "whole number"]);
+    refused(
+        &session,
+        &train("half.csv --bags id"),
+        1,
+        &["half.csv, line 14, column id", "found 3.5", "expected the id of a bag: text, or a whole number"],
+    );
     refused(&session, &train("hole.csv --bags id"), 1, &["hole.csv, line 14, column id", "found nothing"]);
     let classes = "shares.csv --bags id --task classify --target low,high";
     refused(
@@ -163,6 +183,14 @@ fn bad_bags_are_refused_with_what_would_be_right() {
         &train(classes),
         1,
         &["shares.csv, line", "proportions that sum to", "expected proportions that sum to 1"],
+    );
+    session.file("cut/train.csv", linear(80, true));
+    session.file("cut/test.csv", linear(8, true));
+    refused(
+        &session,
+        &train("cut --bags id"),
+        1,
+        &["cut/test.csv, line 2, column id: found bag 0", "cut/train.csv has rows"],
     );
     refused(&session, &train("two.csv --bags id"), 1, &["test split: no bag of 2", "bags are never cut"]);
     refused(&session, &train("digits --bags id"), 2, &["--bags = id", "a column of a table, and digits is none"]);
@@ -221,8 +249,13 @@ fn private_means_come_with_their_account() {
     session.file("rows.csv", linear(200, false));
     let line = "data aggregate rows.csv --bag-size 8 --epsilon 1 --clip 0,20";
     let first = session.kiln(&format!("{line} --out one.csv")).succeeds().out;
-    for part in ["privacy: epsilon 1 (laplace noise)", "standard deviation 3.536", "clipped: ", "costs the same again"]
-    {
+    for part in [
+        "privacy: epsilon 1 (laplace noise)",
+        "standard deviation 3.536",
+        "clipped: ",
+        "This count is exact, no noise covers it",
+        "costs the same again",
+    ] {
         assert!(first.contains(part), "{part}: {first}");
     }
     session.kiln(&format!("{line} --out two.csv")).succeeds();
@@ -234,6 +267,9 @@ fn private_means_come_with_their_account() {
         (&document["privacy"]["mechanism"]["noise"], &document["privacy"]["rows"]),
         (&"gaussian".into(), &200.into())
     );
+    // The count is beside the account, which holds nothing that depends on the targets.
+    assert!(document["not_private"]["clipped"].as_u64().unwrap() > 0, "{document}");
+    assert!(!document["privacy"].to_string().contains("clip"), "{document}");
     refused(&session, &format!("{line} --out one.csv --delta 0.1"), 2, &["--delta 0.1", "laplace noise has none"]);
     refused(&session, &format!("{line} --out one.csv --mechanism gaussian"), 2, &["needs --delta"]);
     let other = |rest: &str| format!("data aggregate rows.csv --out x.csv --bag-size 8 {rest}");
@@ -242,6 +278,10 @@ fn private_means_come_with_their_account() {
         refused(&session, &other(&format!("--epsilon {epsilon} --clip 0,1")), 2, &["--epsilon", "from 0.001"]);
     }
     refused(&session, &other("--epsilon 1 --clip 3,3"), 2, &["below the upper one"]);
+    for clip in ["0,5e-324", "-1e308,1e308"] {
+        let parts = ["--clip", clip, "from 1e-140 to 1e140 wide"];
+        refused(&session, &other(&format!("--epsilon 1 --clip={clip}")), 2, &parts);
+    }
     refused(&session, &other("--epsilon 1 --clip 3"), 2, &["two numbers joined by a comma"]);
     refused(&session, &other("--clip 0,1"), 2, &["--epsilon"]);
     refused(&session, "data aggregate iris --out x.csv --bag-size 8 --epsilon 1 --clip 0,1", 2, &["holds classes"]);
@@ -251,6 +291,14 @@ fn private_means_come_with_their_account() {
     refused(&session, "data aggregate rows.csv --out x.csv --by y", 2, &["--by = y", "column that is averaged"]);
     refused(&session, "data aggregate rows.csv --out x.csv --by idd", 2, &["did you mean `id`?"]);
     refused(&session, "data aggregate rows.csv --out x.csv --bag-size 4 --bag-column a", 2, &["--bag-column = a"]);
+    refused(
+        &session,
+        "data aggregate rows.csv --out x.csv --bag-size 4 --bag-column y",
+        2,
+        &["--bag-column = y", "means"],
+    );
+    session.file("commas.csv", "a,y\n1,\"low, wet\"\n2,high\n3,high\n");
+    refused(&session, "data aggregate commas.csv --out x.csv --bag-size 3", 2, &["`low, wet` has a comma", "rename"]);
     refused(&session, "data aggregate digits --out x.csv --bag-size 4", 2, &["a table is needed"]);
     assert!(!session.path().join("x.csv").exists());
 }
@@ -275,4 +323,8 @@ fn a_plan_names_the_best_bag_size_and_share() {
     refused_plan("--rows 100 --features 10 --signal-to-noise 0", &["--signal-to-noise 0"]);
     refused_plan("--rows 100 --features 10 --signal-to-noise 1 --epsilon 1", &["--epsilon needs --range"]);
     refused_plan("--rows 100 --features 10 --signal-to-noise 1 --epsilon 1 --range 0", &["--range 0", "above 0"]);
+    refused_plan(
+        "--rows 100 --features 10 --signal-to-noise 1 --epsilon 1 --range 1e200",
+        &["--range 1e200: it must be"],
+    );
 }

@@ -63,6 +63,16 @@ pub enum AggregateError {
         /// What would be right, in words.
         expected: &'static str,
     },
+    /// A range that responses cannot be clipped to.
+    #[error("the range from {low:?} to {high:?}: {expected}")]
+    Range {
+        /// Lower end.
+        low: f64,
+        /// Upper end.
+        high: f64,
+        /// What would be right, in words.
+        expected: &'static str,
+    },
     /// Class proportions of a bag that are none.
     #[error("the class proportions of bag {bag} sum to {sum}, they must sum to 1 and none may be negative")]
     Proportions {

@@ -7,7 +7,8 @@ use burn::tensor::Tensor;
 use burn::tensor::activation::{log_sigmoid, log_softmax, sigmoid, softplus};
 
 use super::BagLossKind;
-use super::grouping::Grouping;
+use super::grouping::{Grouping, Layout};
+use super::proportions;
 
 /// `bag L_bag + instance L_ins` and its gradient.
 #[derive(Clone, Copy)]
@@ -44,10 +45,16 @@ impl Part {
 pub(super) fn weighted(
     kind: BagLossKind,
     predictions: Tensor<2>,
-    bags: &Grouping,
+    layout: Layout,
     responses: Tensor<2>,
     weights: Weights,
 ) -> Part {
+    if kind == BagLossKind::CrossEntropy
+        && let Some(part) = proportions::on_processor(&predictions, &layout, &responses, weights)
+    {
+        return part;
+    }
+    let bags = &layout.grouping(&predictions);
     let levels = match kind {
         BagLossKind::Squared => return squared(predictions, bags, responses, weights),
         BagLossKind::CrossEntropy => cross_entropy,

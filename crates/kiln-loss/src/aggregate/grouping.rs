@@ -1,8 +1,98 @@
 //! Sums, largest values and shares over the rows of each bag, for bags of any sizes and for bags of one size.
 
+use std::ops::Range;
+
 use burn::tensor::{IndexingUpdateOp, Int, Tensor};
 
-/// How rows lie in bags; all tensors are outside the graph.
+/// How rows lie in bags.
+#[derive(Clone)]
+pub(super) enum Layout {
+    /// Each row says its bag, `[num_rows]`; outside the graph.
+    Ragged { bag_of_row: Box<Tensor<1, Int>>, bags: usize },
+    /// Bags of one size, one after the other.
+    Uniform { bags: usize, size: usize },
+}
+
+impl Layout {
+    /// For tensors on the device and of the float type of `like`.
+    pub(super) fn grouping(self, like: &Tensor<2>) -> Grouping {
+        match self {
+            Self::Ragged { bag_of_row, bags } => Grouping::ragged(*bag_of_row, bags, like),
+            Self::Uniform { bags, size } => Grouping::Uniform { bags, size },
+        }
+    }
+
+    /// For slices on the processor.
+    pub(super) fn members(&self) -> Members {
+        match self {
+            Self::Ragged { bag_of_row, bags } => {
+                let data = Tensor::clone(bag_of_row).into_data().convert::<i64>();
+                Members::of(data.as_slice::<i64>().expect("whole numbers"), *bags)
+            }
+            Self::Uniform { bags, size } => {
+                Members { starts: (0..=*bags).map(|bag| bag * size).collect(), order: None }
+            }
+        }
+    }
+}
+
+/// The rows of each bag, on the processor.
+pub(super) struct Members {
+    /// Where each bag begins, counted in rows bag after bag, and where the last one ends.
+    starts: Vec<usize>,
+    /// Rows bag after bag, where that is not their order.
+    order: Option<Vec<usize>>,
+}
+
+impl Members {
+    fn of(bag_of_row: &[i64], bags: usize) -> Self {
+        let mut starts = vec![0; bags + 1];
+        for (row, &bag) in bag_of_row.iter().enumerate() {
+            let bag = usize::try_from(bag).ok().filter(|&bag| bag < bags);
+            let bag = bag.unwrap_or_else(|| panic!("row {row} is in bag {}, of {bags}", bag_of_row[row]));
+            starts[bag + 1] += 1;
+        }
+        for bag in 0..bags {
+            starts[bag + 1] += starts[bag];
+        }
+        if bag_of_row.is_sorted() {
+            return Self { starts, order: None };
+        }
+        let (mut next, mut order) = (starts.clone(), vec![0; bag_of_row.len()]);
+        for (row, &bag) in bag_of_row.iter().enumerate() {
+            order[next[bag as usize]] = row;
+            next[bag as usize] += 1;
+        }
+        Self { starts, order: Some(order) }
+    }
+
+    /// Number of bags.
+    pub(super) fn len(&self) -> usize {
+        self.starts.len() - 1
+    }
+
+    /// Places of the rows of consecutive bags, bag after bag.
+    pub(super) fn places(&self, bags: Range<usize>) -> Range<usize> {
+        self.starts[bags.start]..self.starts[bags.end]
+    }
+
+    /// The row at a place.
+    pub(super) fn row(&self, place: usize) -> usize {
+        self.order.as_ref().map_or(place, |order| order[place])
+    }
+
+    /// Numbers `[num_rows, width]` that lie bag after bag, in the order of the rows.
+    pub(super) fn in_order_of_rows(&self, values: Vec<f32>, width: usize) -> Vec<f32> {
+        let Some(order) = &self.order else { return values };
+        let mut ordered = vec![0.0; values.len()];
+        for (own, &row) in values.chunks_exact(width).zip(order) {
+            ordered[row * width..(row + 1) * width].copy_from_slice(own);
+        }
+        ordered
+    }
+}
+
+/// How rows lie in bags, for operations on tensors; all of these are outside the graph.
 // One of these lives for one loss, on the stack.
 #[allow(clippy::large_enum_variant)]
 pub(super) enum Grouping {
@@ -18,11 +108,7 @@ pub(super) enum Grouping {
 }
 
 impl Grouping {
-    /// # Shapes
-    /// - `bag_of_row`: `[num_rows]`
-    /// - `like`: any tensor of the float type and device of the predictions
-    pub(super) fn ragged(bag_of_row: Tensor<1, Int>, bags: usize, like: &Tensor<2>) -> Self {
-        let bag_of_row = bag_of_row.inner();
+    fn ragged(bag_of_row: Tensor<1, Int>, bags: usize, like: &Tensor<2>) -> Self {
         let [rows] = bag_of_row.dims();
         let options = (&like.device(), like.dtype());
         let (ones, none) = (Tensor::ones([rows, 1], options), Tensor::zeros([bags, 1], options));

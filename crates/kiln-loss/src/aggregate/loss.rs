@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::AggregateError;
 use super::bag_rows::{bag_sizes, require_finite};
 use super::error::require;
-use super::formulas::{Weights, weighted};
-use super::grouping::Grouping;
+use super::formulas::{Part, Weights, weighted};
+use super::grouping::Layout;
 
 /// Configuration of [`BagLoss`].
 #[derive(Config, Debug)]
@@ -118,8 +118,8 @@ impl BagLoss {
     /// - `responses`: `[num_bags, width]`
     /// - output: `[1]`
     pub fn forward(&self, predictions: Tensor<2>, bag_of_row: Tensor<1, Int>, responses: Tensor<2>) -> Tensor<1> {
-        let bags = ragged(&predictions, bag_of_row, &responses);
-        self.of_groups(predictions, bags, responses, self.weights())
+        let layout = ragged(&predictions, bag_of_row, &responses);
+        self.of_bags(predictions, layout, responses, self.weights())
     }
 
     /// `L_rho` of bags of one size, without an index.
@@ -133,7 +133,7 @@ impl BagLoss {
         assert_eq!([bags, width], responses.dims(), "one response [num_bags, width] for each bag is needed");
         assert!(bags * size > 0, "a bag has at least one row");
         let predictions = predictions.reshape([bags * size, width]);
-        self.of_groups(predictions, Grouping::Uniform { bags, size }, responses, self.weights())
+        self.of_bags(predictions, Layout::Uniform { bags, size }, responses, self.weights())
     }
 
     /// Both levels and their difference.
@@ -141,9 +141,9 @@ impl BagLoss {
     /// # Shapes
     /// As [`forward`](Self::forward).
     pub fn terms(&self, predictions: Tensor<2>, bag_of_row: Tensor<1, Int>, responses: Tensor<2>) -> BagTerms {
+        let layout = ragged(&predictions, bag_of_row, &responses);
         let term = |bag, instance| {
-            let bags = ragged(&predictions, bag_of_row.clone(), &responses);
-            self.of_groups(predictions.clone(), bags, responses.clone(), Weights { bag, instance })
+            self.of_bags(predictions.clone(), layout.clone(), responses.clone(), Weights { bag, instance })
         };
         BagTerms { bag: term(1.0, 0.0), instance: term(0.0, 1.0), reg: term(-1.0, 1.0) }
     }
@@ -189,23 +189,23 @@ impl BagLoss {
         Weights { bag: 1.0 - self.rho, instance: self.rho }
     }
 
-    fn of_groups(&self, predictions: Tensor<2>, bags: Grouping, responses: Tensor<2>, weights: Weights) -> Tensor<1> {
+    fn of_bags(&self, predictions: Tensor<2>, layout: Layout, responses: Tensor<2>, weights: Weights) -> Tensor<1> {
         let kind = self.kind;
         let responses = responses.inner();
         custom_gradient(
             (predictions,),
             |(predictions,)| {
-                let part = weighted(kind, predictions, &bags, responses, weights);
-                (part.value, part.slope)
+                let Part { value, slope } = weighted(kind, predictions, layout, responses, weights);
+                (value, slope)
             },
             |slope, upstream, _wanted| (Some(slope * upstream.unsqueeze_dim(1)),),
         )
     }
 }
 
-fn ragged(predictions: &Tensor<2>, bag_of_row: Tensor<1, Int>, responses: &Tensor<2>) -> Grouping {
+fn ragged(predictions: &Tensor<2>, bag_of_row: Tensor<1, Int>, responses: &Tensor<2>) -> Layout {
     let ([rows, width], [bags, targets]) = (predictions.dims(), responses.dims());
     assert_eq!(width, targets, "as many responses of a bag as predictions of a row are needed");
     assert_eq!([rows], bag_of_row.dims(), "one bag for each row is needed");
-    Grouping::ragged(bag_of_row, bags, &predictions.clone().inner())
+    Layout::Ragged { bag_of_row: Box::new(bag_of_row.inner()), bags }
 }

@@ -23,6 +23,7 @@ mod error;
 mod formulas;
 mod grouping;
 mod loss;
+mod proportions;
 mod regression;
 pub mod risk;
 #[cfg(test)]

@@ -2,14 +2,14 @@
 
 use burn::config::Config;
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use faer::linalg::solvers::Solve;
+use faer::linalg::solvers::{Llt, Solve};
 use faer::{Mat, MatRef, Side};
 
 use super::AggregateError;
 use super::bag_rows::{bag_sizes, require_finite};
 use super::error::require;
 
-/// Share of the largest below which a pivot or an eigenvalue is taken for rounding.
+/// Share of a column's own weight, and share of the total between the bags, below which what is left is taken for rounding.
 const NEGLIGIBLE: f64 = 1e-12;
 
 /// Configuration of [`BagRegression`].
@@ -164,10 +164,11 @@ impl BagSystem {
     /// The coefficients `[num_features, num_targets]` at one `rho`, by a Cholesky factorisation.
     ///
     /// # Errors
-    /// [`AggregateError::Singular`] where there are several solutions, [`AggregateError::Setting`] for a `rho` or `ridge` that
-    /// is negative, infinite or not a number.
+    /// [`AggregateError::Singular`] where there are several solutions: where other columns explain one but for 1e-12 of its weight.
+    /// [`AggregateError::Setting`] for a `rho` or `ridge` that is negative, infinite or not a number.
     pub fn solve(&self, rho: f64, ridge: f64) -> Result<Tensor<2>, AggregateError> {
-        Ok(self.tensor(&self.direct(check_rho(rho)?, check_ridge(ridge)?)?))
+        let factor = self.factored(check_rho(rho)?, check_ridge(ridge)?)?;
+        Ok(self.tensor(&factor.solve(&self.right)))
     }
 
     /// Among all solutions the one of least norm, by a singular value decomposition of the rows themselves; `rho` up to 1.
@@ -209,27 +210,30 @@ impl BagSystem {
     /// # Errors
     /// As [`solve`](Self::solve).
     pub fn path(&self, rhos: &[f64], ridge: f64) -> Result<Vec<Tensor<2>>, AggregateError> {
-        let ridge = check_ridge(ridge)?;
-        let singular = || self.singular(rhos.first().copied().unwrap_or_default());
-        let factor = with_ridge(&self.total, ridge).llt(Side::Lower).map_err(|_| singular())?;
+        let (ridge, Some(&first)) = (check_ridge(ridge)?, rhos.first()) else { return Ok(Vec::new()) };
+        // What the rows do not determine together, no share of them does.
+        let factor = self.factored(1.0, ridge).map_err(|_| self.singular(first))?;
         let mut inner = with_ridge(&self.between, ridge);
         factor.L().solve_lower_triangular_in_place(inner.as_mut());
         let mut inner = inner.transpose().to_owned();
         factor.L().solve_lower_triangular_in_place(inner.as_mut());
-        let parts = inner.self_adjoint_eigen(Side::Lower).map_err(|_| singular())?;
+        let parts = inner.self_adjoint_eigen(Side::Lower).map_err(|_| self.singular(first))?;
         let shares: Vec<f64> = parts.S().column_vector().iter().copied().collect();
         let mut back = parts.U().to_owned();
         factor.L().transpose().solve_upper_triangular_in_place(back.as_mut());
         let coordinates = back.transpose() * &self.right;
         let at = |&rho: &f64| {
             let rho = check_rho(rho)?;
-            let smallest = shares.iter().map(|share| (1.0 - rho) * share + rho).fold(f64::INFINITY, f64::min);
-            // Where the bags alone do not determine the solution, nothing divides by a share that is only rounding.
-            if smallest <= NEGLIGIBLE {
-                return Err(self.singular(rho));
+            let weights: Vec<f64> = shares.iter().map(|share| (1.0 - rho) * share + rho).collect();
+            // A share between the bags that is only rounding is no divisor.
+            if weights.iter().any(|&weight| weight <= NEGLIGIBLE) {
+                return self.solve(rho, ridge);
             }
+            let inverse =
+                |column: usize| weights.iter().enumerate().map(|(at, w)| back[(column, at)].powi(2) / w).sum();
+            self.check_determined(rho, ridge, inverse)?;
             let scaled = Mat::from_fn(coordinates.nrows(), coordinates.ncols(), |row, column| {
-                coordinates[(row, column)] / ((1.0 - rho) * shares[row] + rho)
+                coordinates[(row, column)] / weights[row]
             });
             Ok(self.tensor(&(&back * scaled)))
         };
@@ -244,8 +248,8 @@ impl BagSystem {
     /// The coefficients at the bag level, and `trace(X'X/n (Xb' K Xb)^-1)`, the noise that they carry on the scale of
     /// predictions.
     pub(super) fn pilot(&self) -> Result<(Mat<f64>, f64), AggregateError> {
-        let coefficients = self.direct(0.0, 0.0)?;
-        let factor = self.between.llt(Side::Lower).map_err(|_| self.singular(0.0))?;
+        let factor = self.factored(0.0, 0.0)?;
+        let coefficients = factor.solve(&self.right);
         let carried = factor.solve(&self.covariance());
         Ok((coefficients, (0..carried.nrows()).map(|at| carried[(at, at)]).sum()))
     }
@@ -260,20 +264,34 @@ impl BagSystem {
         [self.features.nrows(), self.bag_features.nrows(), self.features.ncols()]
     }
 
-    fn direct(&self, rho: f64, ridge: f64) -> Result<Mat<f64>, AggregateError> {
+    /// The factor of the system at one `rho`, where that determines every coefficient.
+    fn factored(&self, rho: f64, ridge: f64) -> Result<Llt<f64>, AggregateError> {
         let size = self.total.nrows();
-        let system = Mat::from_fn(size, size, |row, column| {
-            let ridge = if row == column { ridge } else { 0.0 };
-            (1.0 - rho) * self.between[(row, column)] + rho * self.total[(row, column)] + ridge
-        });
+        let system = Mat::from_fn(size, size, |row, column| self.entry(rho, ridge, row, column));
         let factor = system.llt(Side::Lower).map_err(|_| self.singular(rho))?;
-        let diagonal = || (0..size).map(|at| factor.L()[(at, at)]);
-        let (low, high) = (diagonal().fold(f64::INFINITY, f64::min), diagonal().fold(0.0, f64::max));
-        // Pivots are squares of the diagonal.
-        if (low / high).powi(2) <= NEGLIGIBLE {
-            return Err(self.singular(rho));
-        }
-        Ok(factor.solve(&self.right))
+        let mut inverse = Mat::<f64>::identity(size, size);
+        factor.L().solve_lower_triangular_in_place(inverse.as_mut());
+        // A^-1 = L^-T L^-1
+        self.check_determined(rho, ridge, |column| inverse.col(column).squared_norm_l2())?;
+        Ok(factor)
+    }
+
+    /// Refuses a system `A` in which a column is a combination of the others: `1 / (A_jj (A^-1)_jj)` is the share of its weight
+    /// that these leave unexplained, whatever the units of the columns are.
+    fn check_determined(
+        &self,
+        rho: f64,
+        ridge: f64,
+        inverse_diagonal: impl Fn(usize) -> f64,
+    ) -> Result<(), AggregateError> {
+        let is_determined = |at: usize| self.entry(rho, ridge, at, at) * inverse_diagonal(at) * NEGLIGIBLE < 1.0;
+        if (0..self.total.nrows()).all(is_determined) { Ok(()) } else { Err(self.singular(rho)) }
+    }
+
+    /// Of `(1 - rho) Xb' K Xb + rho X' X + lambda I`.
+    fn entry(&self, rho: f64, ridge: f64, row: usize, column: usize) -> f64 {
+        let own = if row == column { ridge } else { 0.0 };
+        (1.0 - rho) * self.between[(row, column)] + rho * self.total[(row, column)] + own
     }
 
     fn singular(&self, rho: f64) -> AggregateError {

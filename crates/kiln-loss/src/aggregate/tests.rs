@@ -4,6 +4,7 @@ mod bag_loss;
 mod closed_form;
 mod cross_validation;
 mod private_release;
+mod proportions;
 mod risk_calculator;
 
 use burn::tensor::{DType, Device, Tensor, TensorData};

@@ -93,7 +93,8 @@ fn gaussian(random: &mut impl Rng, deviation: u128) -> i128 {
 
 /// `(apart / (scale deviation))^2 / 2` as a whole number and a fraction below 1.
 ///
-/// Numbers whose squares would not fit are shortened to 60 bits.
+/// Numbers whose squares would not fit are shortened to 60 bits. With `r` for what is squared that is off by at most
+/// `2^-59 max(r, r^3)`, so that `exp(-r^2 / 2)` keeps 58 bits behind the point.
 fn squared_over(apart: u128, scale: u128, deviation: u128) -> (u128, (u128, u128)) {
     const MOST_BITS: u32 = 60;
     let divisor = scale * deviation;

@@ -1,10 +1,15 @@
 //! How much noise is enough.
 
+use std::ops::RangeInclusive;
+
 use serde::Serialize;
 
 use super::discrete::{Noise, STEPS};
 use crate::aggregate::AggregateError;
 use crate::aggregate::error::require;
+
+/// Widths of a range whose steps, noise and the squares of it are normal numbers, at any `epsilon` and `delta`.
+pub(super) const WIDTHS: RangeInclusive<f64> = 1e-140..=1e140;
 
 /// The noise on the mean of a bag.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -65,9 +70,10 @@ impl Mechanism {
     /// ```
     ///
     /// # Errors
-    /// [`AggregateError::Setting`] for a range that is not above 0 and finite, or a bag without rows.
+    /// [`AggregateError::Setting`] for a range that is not above 0, or so small or large that its noise is no number, or a bag
+    /// without rows.
     pub fn noise_deviation(&self, range: f64, bag_size: usize) -> Result<f64, AggregateError> {
-        require(range > 0.0 && range.is_finite(), "range", range, "above 0 and finite")?;
+        require(WIDTHS.contains(&range), "range", range, "above 0, from 1e-140 to 1e140")?;
         require(bag_size > 0, "bag size", bag_size as f64, "at least 1")?;
         let of_the_sum = match *self {
             Self::Laplace { epsilon } => std::f64::consts::SQRT_2 / epsilon,

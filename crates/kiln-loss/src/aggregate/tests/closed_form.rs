@@ -103,6 +103,59 @@ fn of_several_solutions_the_shortest_is_taken_when_asked_for() {
     assert_close(&values(&regression(0.5, true).fit(features_of, &bags, responses).unwrap()), &direct, 1e-9);
 }
 
+/// What `fit` and what `path` say at one share.
+fn both(x: &Tensor<2>, bags: &[usize], y: &Tensor<2>, rho: f64) -> [Result<Vec<f64>, AggregateError>; 2] {
+    let regression = BagRegressionConfig::new().with_rho(rho).init().unwrap();
+    let path = regression.path(x.clone(), bags, y.clone(), &[rho]).map(|thetas| values(&thetas[0]));
+    [regression.fit(x.clone(), bags, y.clone()).map(|theta| values(&theta)), path]
+}
+
+#[test]
+fn the_units_of_the_columns_do_not_matter() {
+    let (x, bags, y) = problem();
+    let units = [1e9, 1e-7, 1.0, 3e-9, 2e5];
+    let scaled = x.clone() * matrix(&units, [1, FEATURES]);
+    for rho in [0.0, 0.1, 1.0] {
+        let expected: Vec<f64> = fitted(rho, 0.0).iter().zip(units).map(|(theta, unit)| theta / unit).collect();
+        for found in both(&scaled, &bags, &y, rho) {
+            for (found, expected) in found.unwrap().iter().zip(&expected) {
+                assert!((found / expected - 1.0).abs() < 1e-8, "{found} {expected}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_column_that_others_explain_is_refused_in_any_unit() {
+    let (x, bags, y) = problem();
+    let sum = x.clone().narrow(1, 0, 1) + x.clone().narrow(1, 1, 1) * 3.0;
+    for unit in [1e-9, 1.0, 1e9] {
+        let x = Tensor::cat(vec![x.clone(), sum.clone() * unit], 1);
+        for rho in [0.0, 0.1, 1.0] {
+            for found in both(&x, &bags, &y, rho) {
+                assert!(matches!(found, Err(AggregateError::Singular { .. })), "unit {unit}, rho {rho}: {found:?}");
+            }
+        }
+    }
+    // What the means of the bags alone do not tell: a column that is the same in all bags.
+    let within: Vec<f64> = bags.iter().enumerate().map(|(row, &bag)| within(&bags, row, bag)).collect();
+    let x = Tensor::cat(vec![x, matrix(&within, [ROWS, 1])], 1);
+    for found in both(&x, &bags, &y, 0.0) {
+        assert!(matches!(found, Err(AggregateError::Singular { .. })), "{found:?}");
+    }
+    let [direct, path] = both(&x, &bags, &y, 0.1).map(Result::unwrap);
+    assert_close(&path, &direct, 1e-9);
+}
+
+/// 1 and -1 in the first two rows of a bag, 0 in the others.
+fn within(bags: &[usize], row: usize, bag: usize) -> f64 {
+    match bags[..row].iter().filter(|&&other| other == bag).count() {
+        0 => 1.0,
+        1 => -1.0,
+        _ => 0.0,
+    }
+}
+
 #[test]
 fn several_targets_are_fitted_side_by_side() {
     let (x, bags, y) = problem();

@@ -56,15 +56,24 @@ fn one_response_moves_the_mean_by_at_most_the_sensitivity() {
 #[test]
 fn the_account_says_what_was_done() {
     let responses = [-3.0, 0.5, 0.25, 7.0, 0.5];
-    let account = release(&responses, &[0, 0, 1, 1, 1], (0.0, 1.0), Mechanism::laplace(2.0).unwrap()).unwrap().account;
-    assert_eq!((account.bags, account.rows, account.clipped, account.smallest_bag), (2, 5, 2, 2));
-    assert_near(account.clipped_share(), 0.4, 1e-15);
+    let released = release(&responses, &[0, 0, 1, 1, 1], (0.0, 1.0), Mechanism::laplace(2.0).unwrap()).unwrap();
+    let account = released.account;
+    assert_eq!((account.bags, account.rows, account.smallest_bag), (2, 5, 2));
+    assert_eq!(released.clipped, 2);
+    assert_near(released.clipped_share(), 0.4, 1e-15);
     assert_near(account.largest_noise, std::f64::consts::SQRT_2 / (2.0 * 2.0), 1e-12);
     // Without noise to speak of, what is left are the means of the clipped responses.
     let barely = release(&responses, &[0, 0, 1, 1, 1], (0.0, 1.0), Mechanism::laplace(100.0).unwrap()).unwrap();
     for (found, expected) in barely.means.iter().zip([0.25, 1.75 / 3.0]) {
         assert!((found - expected).abs() < 0.2, "{found} {expected}");
     }
+}
+
+#[test]
+fn an_account_does_not_depend_on_the_responses() {
+    let mechanism = Mechanism::gaussian(1.0, 1e-6).unwrap();
+    let account = |responses: [f64; 3]| release(&responses, &[0, 0, 1], (0.0, 1.0), mechanism).unwrap().account;
+    assert_eq!(account([0.5, 0.25, 0.5]), account([-3.0, 7.0, 9.0]));
 }
 
 #[test]
@@ -88,10 +97,29 @@ fn what_cannot_be_private_is_refused() {
     let mechanism = Mechanism::laplace(1.0).unwrap();
     let refused =
         |responses: &[f64], bags: &[usize], range| release(responses, bags, range, mechanism).unwrap_err().to_string();
-    assert!(refused(&[0.5], &[0], (1.0, 1.0)).contains("below the upper end"));
-    assert!(refused(&[0.5], &[0], (2.0, 1.0)).contains("lower end of the range = 2"));
+    assert!(refused(&[0.5], &[0], (1.0, 1.0)).contains("below the upper one"));
+    assert_eq!(
+        refused(&[0.5], &[0], (2.0, 1.0)),
+        "the range from 2.0 to 1.0: the lower end must be below the upper one"
+    );
     assert!(refused(&[f64::NAN], &[0], (0.0, 1.0)).contains("response NaN"));
     assert!(refused(&[0.5, 0.5], &[0, 2], (0.0, 1.0)).contains("bag 1 of 3 has a response and no row"));
     assert!(refused(&[0.5], &[0, 0], (0.0, 1.0)).contains("found 2, expected 1"));
     assert!(refused(&[0.5], &[0], (0.0, f64::INFINITY)).contains("finite"));
+    assert!(refused(&[0.5], &[0], (f64::NAN, 1.0)).contains("finite"));
+    for range in [(0.0, 5e-324), (0.0, 1e-141), (-1e308, 1e308), (0.0, 1e141)] {
+        assert!(refused(&[0.5], &[0], range).contains("it must be from 1e-140 to 1e140 wide"), "{range:?}");
+    }
+}
+
+#[test]
+fn the_smallest_and_the_largest_range_have_means_that_are_numbers() {
+    for width in [1e-140, 1e140] {
+        for mechanism in [Mechanism::laplace(1e-3).unwrap(), Mechanism::gaussian(1e-3, 1e-15).unwrap()] {
+            let released = release(&[0.0, width, 0.5 * width], &[0, 0, 1], (0.0, width), mechanism).unwrap();
+            assert!(released.means.iter().all(|mean| mean.is_finite()), "{released:?}");
+            let variance = released.account.largest_noise.powi(2);
+            assert!(variance.is_normal() && released.means[0] != released.means[1], "{released:?}");
+        }
+    }
 }

@@ -157,7 +157,7 @@ impl Released {
         // One seed draws one noise, whatever the responses are.
         let noise = release(&vec![middle; responses.len()])?.means;
         let unclipped = means(responses, size).iter().zip(noise).map(|(mean, noisy)| mean + noisy - middle).collect();
-        Ok(Self { means: released.means, unclipped, clipped: released.account.clipped_share() })
+        Ok(Self { clipped: released.clipped_share(), means: released.means, unclipped })
     }
 }
 

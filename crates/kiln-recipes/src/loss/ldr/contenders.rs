@@ -99,12 +99,12 @@ pub(super) fn all(epochs: usize) -> Vec<Contender> {
         Contender::over("JS", "jensen-shannon:weight={}", &["0.1", "0.5", "0.9"]),
         Contender::over("CS", "crammer-singer:margin={}", &MARGINS),
         // The slopes of the next one and of MAE vanish at both ends, so that they may want larger steps.
-        Contender::over("RLL", "robust-log:offset={}", &MARGINS).also_at(1.0),
+        Contender::over("RLL", "robust-log:offset={}", &MARGINS).also_at(3.0),
         mixed("NCE+RCE", "rce"),
         mixed("NCE+AUL", "aul"),
         mixed("NCE+AGCE", "agce"),
         Contender::single("MSE", "brier"),
-        Contender::single("MAE", "mae").also_at(1.0),
+        Contender::single("MAE", "mae").also_at(3.0),
     ]
 }
 

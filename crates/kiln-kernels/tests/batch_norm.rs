@@ -77,8 +77,12 @@ impl Layer {
     fn rounded(&self, upstream: &Tensor<4>, passed: Tensor<4>) -> Rounded {
         let [examples, _, height, width] = self.x.dims();
         let count = examples * height * width;
-        // By 32 lanes in stretches that are added up in double precision.
-        let roundings = if self.x.dtype() == DType::F64 { count } else { 1 + height * width / 32 + 6 + 31 };
+        // Maps by 32 lanes, rows one after the other, in stretches that are added up in double precision.
+        let roundings = match height * width {
+            _ if self.x.dtype() == DType::F64 => count,
+            1 => 1 + examples.min(64),
+            pixels => 1 + pixels / 32 + 6 + 31,
+        };
         let sum = |x: Bounded<4>| x.linear(roundings, sum_of_channels);
         let mean = |x: Bounded<4>| sum(x).scaled(1.0 / count as f64);
         let [gamma, beta] = self.parameters.clone().map(|parameter| Bounded::given(&of_channels(parameter)));
@@ -186,6 +190,24 @@ proptest! {
         // Where a rectification is close to zero, rounding decides on which side: it is tested in double precision.
         Layer::random([examples, channels, height, width], dtype, has_residual, is_double).agrees();
     }
+
+    #[test]
+    fn so_are_those_of_rows(examples in 1..200usize, channels in 1..100usize, is_double: bool, has_residual: bool) {
+        let dtype = if is_double { DType::F64 } else { DType::F32 };
+        Layer::random([examples, channels, 1, 1], dtype, has_residual, is_double).agrees();
+    }
+}
+
+#[test]
+fn a_matrix_is_as_maps_of_one_pixel() {
+    let layer = Layer::random([70, 40, 1, 1], DType::F32, false, true);
+    let [gamma, beta] = layer.parameters.clone();
+    let rows: Tensor<2> = layer.x.clone().reshape([70, 40]);
+    assert!(batch_norm::applies(&rows, [&gamma, &beta], None));
+    let trained = batch_norm::train(rows, gamma, beta, EPSILON, After { residual: None, rectified: true });
+    let expected = layer.trained();
+    assert_eq!(values(&trained.output), values(&expected.output));
+    assert_eq!(values(&trained.variance), values(&expected.variance));
 }
 
 /// The formula of these tests is that of Burn.
@@ -245,7 +267,7 @@ fn small_and_empty_maps_are_left_to_burn() {
         let parameters = [random([dims[1]], DType::F32), random([dims[1]], DType::F32)];
         batch_norm::applies(&random(dims, DType::F32), [&parameters[0], &parameters[1]], None)
     };
-    assert!(applies([1, 3, 2, 4]));
+    assert!(applies([1, 3, 2, 4]) && applies([5, 3, 1, 1]));
     assert!(!applies([0, 3, 4, 4]) && !applies([2, 3, 0, 4]) && !applies([2, 3, 1, 4]));
     let x = random([2, 3, 4, 4], DType::F32);
     let (single, double) = (random([3], DType::F32), random([3], DType::F64));
@@ -255,9 +277,11 @@ fn small_and_empty_maps_are_left_to_burn() {
 
 #[test]
 fn any_number_of_threads_gives_the_same_bits() {
-    for (has_residual, rectified) in [(false, false), (false, true), (true, true)] {
-        let layer = Layer::random([9, 7, 13, 17], DType::F32, has_residual, rectified);
-        let upstream = random([9, 7, 13, 17], DType::F32);
+    let shapes = [[9, 7, 13, 17], [300, 129, 1, 1]];
+    let kinds = [(false, false), (false, true), (true, true)];
+    for (dims, (has_residual, rectified)) in shapes.into_iter().flat_map(|dims| kinds.map(|kind| (dims, kind))) {
+        let layer = Layer::random(dims, DType::F32, has_residual, rectified);
+        let upstream = random(dims, DType::F32);
         assert_same_bits_with_any_number_of_threads(move || {
             let trained = layer.trained();
             let (of_x, of_gamma, of_beta, of_residual) = layer.backward(&trained, upstream.clone());

@@ -6,8 +6,8 @@ use burn::optim::decay::WeightDecayConfig;
 use burn::optim::{LearningRate, ModuleOptimizer, Optimizer, RecordState, StateSink, StateSource};
 use burn::tensor::{Device, Tensor};
 
-use crate::OptimError;
 use crate::hyperparameter::{assert_learning_rate, fraction_below_one, non_negative, positive};
+use crate::{OptimError, clipping};
 
 /// Configuration of [`AdaDelta`]. The defaults are the paper's; its learning rate is 1.
 ///
@@ -35,11 +35,7 @@ impl AdaDeltaConfig {
     /// # Errors
     /// [`OptimError::InvalidHyperparameter`] where a value is out of its range.
     pub fn init(&self) -> Result<ModuleOptimizer, OptimError> {
-        let optimizer = ModuleOptimizer::from(self.build()?);
-        Ok(match &self.grad_clipping {
-            Some(clipping) => optimizer.with_grad_clipping(clipping.init()),
-            None => optimizer,
-        })
+        Ok(clipping::of_module(self.build()?, self.grad_clipping.as_ref()))
     }
 
     /// The bare optimizer, for [`ModuleOptimizer::with_group`].
@@ -48,6 +44,7 @@ impl AdaDeltaConfig {
     /// [`OptimError::InvalidHyperparameter`] where a value is out of its range.
     pub fn build(&self) -> Result<AdaDelta, OptimError> {
         let weight_decay = self.weight_decay.as_ref().map_or(0.0, |decay| f64::from(decay.penalty));
+        clipping::check(self.grad_clipping.as_ref())?;
         Ok(AdaDelta {
             rho: fraction_below_one("rho", self.rho)?,
             epsilon: positive("epsilon", self.epsilon)?,

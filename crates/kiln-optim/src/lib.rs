@@ -13,6 +13,7 @@
 
 mod adadelta;
 mod adam;
+mod clipping;
 mod diffgrad;
 mod error;
 pub mod functions;

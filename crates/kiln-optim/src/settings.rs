@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::hyperparameter::{non_negative, positive, single_precision_fraction};
 use crate::{
     AdaDeltaConfig, AdamConfig, DiffGradConfig, DiffGradFriction, EpsPlacement, OptimError, OptimizerKind, SgdConfig,
+    clipping,
 };
 
 /// An optimizer of the comparison set with its hyperparameters, as a user names them: `adam:beta_1=0.95`.
@@ -186,11 +187,10 @@ impl OptimizerSettings {
                     .with_grad_clipping(clipping)
                     .init()?
             }
-            OptimizerKind::AdaGrad => AdaGradConfig::new()
-                .with_epsilon(epsilon(1e-10)? as f32)
-                .with_weight_decay(weight_decay)
-                .with_grad_clipping(clipping)
-                .init(),
+            OptimizerKind::AdaGrad => {
+                let config = AdaGradConfig::new().with_epsilon(epsilon(1e-10)? as f32).with_weight_decay(weight_decay);
+                clipping::of_module(config.build(), clipping.as_ref())
+            }
             OptimizerKind::AdaDelta => {
                 let defaults = AdaDeltaConfig::new();
                 AdaDeltaConfig::new()
@@ -200,13 +200,14 @@ impl OptimizerSettings {
                     .with_grad_clipping(clipping)
                     .init()?
             }
-            OptimizerKind::RmsProp => RmsPropConfig::new()
-                .with_alpha(single_precision_fraction("alpha", self.alpha.unwrap_or(0.99))?)
-                .with_momentum(0.0)
-                .with_epsilon(epsilon(1e-8)? as f32)
-                .with_weight_decay(weight_decay)
-                .with_grad_clipping(clipping)
-                .init(),
+            OptimizerKind::RmsProp => {
+                let config = RmsPropConfig::new()
+                    .with_alpha(single_precision_fraction("alpha", self.alpha.unwrap_or(0.99))?)
+                    .with_momentum(0.0)
+                    .with_epsilon(epsilon(1e-8)? as f32)
+                    .with_weight_decay(weight_decay);
+                clipping::of_module(config.build(), clipping.as_ref())
+            }
             OptimizerKind::AmsGrad | OptimizerKind::Adam => {
                 let defaults = AdamConfig::new();
                 AdamConfig::new()

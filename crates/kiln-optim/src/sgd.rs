@@ -7,9 +7,9 @@ use burn::optim::{LearningRate, ModuleOptimizer, Optimizer, RecordState, StateSi
 use burn::tensor::{Device, Tensor};
 use kiln_kernels::{FlexSlice, share};
 
-use crate::OptimError;
-use crate::hyperparameter::{assert_learning_rate, non_negative, positive, single_precision_fraction};
+use crate::hyperparameter::{assert_learning_rate, non_negative, single_precision_fraction};
 use crate::widest_vectors::{CHUNK, chunk_length, with_widest_vectors};
+use crate::{OptimError, clipping};
 
 /// Configuration of [`Sgd`].
 ///
@@ -39,11 +39,7 @@ impl SgdConfig {
     /// # Errors
     /// [`OptimError::InvalidHyperparameter`] where a value is out of its range.
     pub fn init(&self) -> Result<ModuleOptimizer, OptimError> {
-        let optimizer = ModuleOptimizer::from(self.build()?);
-        Ok(match &self.grad_clipping {
-            Some(clipping) => optimizer.with_grad_clipping(clipping.init()),
-            None => optimizer,
-        })
+        Ok(clipping::of_module(self.build()?, self.grad_clipping.as_ref()))
     }
 
     /// The bare optimizer, for [`ModuleOptimizer::with_group`]; gradient clipping is [`init`](Self::init)'s.
@@ -52,9 +48,7 @@ impl SgdConfig {
     /// [`OptimError::InvalidHyperparameter`] where a value is out of its range.
     pub fn build(&self) -> Result<Sgd, OptimError> {
         let weight_decay = self.weight_decay.as_ref().map_or(0.0, |decay| f64::from(decay.penalty));
-        if let Some(GradientClippingConfig::Value(bound) | GradientClippingConfig::Norm(bound)) = &self.grad_clipping {
-            positive("grad_clipping", f64::from(*bound))?;
-        }
+        clipping::check(self.grad_clipping.as_ref())?;
         Ok(Sgd {
             momentum: single_precision_fraction("momentum", self.momentum)?,
             nesterov: self.nesterov,

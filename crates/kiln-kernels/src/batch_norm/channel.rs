@@ -9,10 +9,10 @@ use crate::vector::{Kernel, LANES, sum_of, sum_of_terms};
 /// `(x - mean) scale + beta` with `scale = gamma rate` and `rate = 1 / sqrt(variance + epsilon)`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Affine<E> {
-    mean: E,
-    rate: E,
-    scale: E,
-    beta: E,
+    pub(super) mean: E,
+    pub(super) rate: E,
+    pub(super) scale: E,
+    pub(super) beta: E,
 }
 
 impl<E: Real> Affine<E> {
@@ -35,11 +35,27 @@ pub(super) struct Spread {
     pub(super) squares: f64,
 }
 
+impl Spread {
+    /// That of these numbers and of the others together.
+    ///
+    /// Source: Chan, Golub and LeVeque, Updating formulae and a pairwise algorithm for computing sample variances, 1979.
+    #[inline(always)]
+    pub(super) fn join(&mut self, other: Self) {
+        let distance = other.mean - self.mean;
+        let together = self.count + other.count;
+        self.squares += other.squares + distance * distance * self.count * other.count / together;
+        self.mean += distance * other.count / together;
+        self.count = together;
+    }
+
+    /// Mean squared distance from the mean.
+    pub(super) fn variance(&self) -> f64 {
+        self.squares / self.count
+    }
+}
+
 /// The [`Spread`] of all planes: that of each stretch of numbers by itself, and then of all of them together, so that
 /// nothing is lost where the mean is far from zero.
-///
-/// Source of the sum: Chan, Golub and LeVeque, Updating formulae and a pairwise algorithm for computing sample variances,
-/// 1979.
 pub(super) struct Moments<'a, E> {
     pub(super) planes: &'a [&'a [E]],
 }
@@ -59,11 +75,7 @@ impl<E: Real> Kernel for Moments<'_, E> {
                 let mean = sum_of_terms::<_, LANES>(stretch, |x| x).to_f64() / count;
                 let centre = E::from_f64(mean);
                 let squares = sum_of_terms::<_, LANES>(stretch, |x| (x - centre) * (x - centre)).to_f64();
-                let distance = mean - all.mean;
-                let together = all.count + count;
-                all.squares += squares + distance * distance * all.count * count / together;
-                all.mean += distance * count / together;
-                all.count = together;
+                all.join(Spread { count, mean, squares });
             }
         }
         all

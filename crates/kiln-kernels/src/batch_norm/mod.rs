@@ -1,18 +1,20 @@
-//! Batch normalisation of maps, together with what often follows it: an addition and a rectification.
+//! Batch normalisation of maps and of rows, together with what often follows it: an addition and a rectification.
 
 mod channel;
+mod rows;
 
 use std::mem::MaybeUninit;
 
 use burn::tensor::{DType, Tensor};
 
 use crate::flex::{element_type, tensor_of, written};
+use crate::rectify;
 use crate::threads::share;
 use crate::vector::vectorised;
 use crate::{FlexSlice, Real};
-use channel::{Affine, Finish, GradientSums, Moments, Propagate, Sums};
+use channel::{Affine, Finish, GradientSums, Moments, Propagate, Spread, Sums};
 
-/// Entries of a channel in one example that are worth the kernel.
+/// Entries of a channel in one example that are worth the kernel, where there is more than one.
 const FEWEST_PIXELS: usize = 8;
 
 /// What is done to the normalised maps.
@@ -34,14 +36,14 @@ pub struct Trained<const D: usize> {
     pub variance: Tensor<1>,
 }
 
-/// Whether the kernels take these maps: some pixels a channel, all tensors of `f32`, or all of `f64`, on the Flex device.
+/// Whether the kernels take these maps: one pixel a channel or some, all tensors of `f32`, or all of `f64`, on the Flex device.
 /// They may be in its graph; the functions here take what [`Tensor::inner`] gives.
 pub fn applies<const D: usize>(x: &Tensor<D>, parameters: [&Tensor<1>; 2], residual: Option<&Tensor<D>>) -> bool {
     let dims = x.dims();
     let element = element_type(x);
-    D > 2
-        && dims[0] * dims[1] > 0
-        && dims[2..].iter().product::<usize>() >= FEWEST_PIXELS
+    let pixels = dims[2..].iter().product::<usize>();
+    dims[0] * dims[1] > 0
+        && (pixels == 1 || pixels >= FEWEST_PIXELS)
         && element.is_some()
         && parameters.iter().all(|parameter| element_type(*parameter) == element)
         && residual.is_none_or(|residual| element_type(residual) == element && residual.dims() == dims)
@@ -96,20 +98,27 @@ fn train_in<E: Real, const D: usize>(
     let dims = x.dims();
     check(&dims, [&gamma, &beta], after.residual.as_ref());
     let maps = Maps::new(dims);
+    let x = FlexSlice::<E>::new(x);
     let [gamma, beta] = [gamma, beta].map(FlexSlice::<E>::new);
-    let (mut mean, mut variance) = (vec![0.0; maps.channels], vec![0.0; maps.channels]);
-    let output = {
-        let statistics: Vec<_> = mean.iter_mut().zip(&mut variance).collect();
-        let affine = |channel: usize, planes: &[&[E]], (mean, variance): (&mut f64, &mut f64)| {
-            let moments = vectorised(Moments { planes });
-            (*mean, *variance) = (moments.mean, moments.squares / moments.count);
-            Affine::new(*mean, *variance, epsilon, gamma.values()[channel], beta.values()[channel])
-        };
-        finished(maps, FlexSlice::new(x), after, statistics, affine)
+    let affine = |channel: usize, spread: &Spread| {
+        Affine::new(spread.mean, spread.variance(), epsilon, gamma.values()[channel], beta.values()[channel])
     };
-    let [mean, variance] = [mean, variance]
-        .map(|values| tensor_of(values.into_iter().map(E::from_f64).collect::<Vec<E>>(), [maps.channels]));
-    Trained { output: tensor_of(output, dims), mean, variance }
+    let (output, spreads) = if maps.pixels == 1 {
+        let spreads = rows::spreads(x.values(), maps.channels);
+        let affines: Vec<_> = spreads.iter().enumerate().map(|(channel, spread)| affine(channel, spread)).collect();
+        (finished_rows(&affines, &x, after), spreads)
+    } else {
+        let mut spreads = vec![Spread::default(); maps.channels];
+        let measured = |channel: usize, planes: &[&[E]], spread: &mut Spread| {
+            *spread = vectorised(Moments { planes });
+            affine(channel, spread)
+        };
+        (finished(maps, &x, after, spreads.iter_mut().collect(), measured), spreads)
+    };
+    let each = |of: fn(&Spread) -> f64| {
+        tensor_of(spreads.iter().map(|spread| E::from_f64(of(spread))).collect::<Vec<E>>(), [maps.channels])
+    };
+    Trained { output: tensor_of(output, dims), mean: each(|spread| spread.mean), variance: each(Spread::variance) }
 }
 
 /// Normalisation with known statistics: [`train`] with the given mean and variance.
@@ -142,17 +151,29 @@ fn apply_in<E: Real, const D: usize>(
     check(&dims, parameters.each_ref(), after.residual.as_ref());
     let maps = Maps::new(dims);
     let [mean, variance, gamma, beta] = parameters.map(FlexSlice::<E>::new);
-    let affine = |channel: usize, _: &[&[E]], (): ()| {
+    let affine = |channel: usize| {
         let at = |values: &FlexSlice<E>| values.values()[channel];
         Affine::new(at(&mean).to_f64(), at(&variance).to_f64(), epsilon, at(&gamma), at(&beta))
     };
-    tensor_of(finished(maps, FlexSlice::new(x), after, vec![(); maps.channels], affine), dims)
+    let x = FlexSlice::<E>::new(x);
+    let output = if maps.pixels == 1 {
+        finished_rows(&(0..maps.channels).map(affine).collect::<Vec<_>>(), &x, after)
+    } else {
+        finished(maps, &x, after, vec![(); maps.channels], |channel, _, ()| affine(channel))
+    };
+    tensor_of(output, dims)
+}
+
+/// The output of maps of one pixel.
+fn finished_rows<E: Real, const D: usize>(affines: &[Affine<E>], x: &FlexSlice<E>, after: After<D>) -> Vec<E> {
+    let residual = after.residual.map(FlexSlice::<E>::new);
+    rows::finished(affines, x.values(), residual.as_ref().map(FlexSlice::values), after.rectified)
 }
 
 /// The output, channel by channel: `affine` says what becomes of a channel's planes.
 fn finished<E: Real, S: Send, const D: usize>(
     maps: Maps,
-    x: FlexSlice<E>,
+    x: &FlexSlice<E>,
     after: After<D>,
     of_channels: Vec<S>,
     affine: impl Fn(usize, &[&[E]], S) -> Affine<E> + Sync,
@@ -221,7 +242,6 @@ fn backward_in<E: Real, const D: usize>(saved: Saved<D>, upstream: Tensor<D>) ->
     check(&dims, saved.statistics.each_ref(), saved.output.as_ref());
     check(&dims, saved.parameters.each_ref(), None);
     let maps = Maps::new(dims);
-    let (x, finished) = (FlexSlice::<E>::new(saved.x), saved.output.map(FlexSlice::<E>::new));
     let [mean, variance] = saved.statistics.map(FlexSlice::<E>::new);
     let [gamma, beta] = saved.parameters.map(FlexSlice::<E>::new);
     let at = |values: &FlexSlice<E>, channel: usize| values.values()[channel];
@@ -229,38 +249,39 @@ fn backward_in<E: Real, const D: usize>(saved: Saved<D>, upstream: Tensor<D>) ->
         let (mean, variance) = (at(&mean, channel).to_f64(), at(&variance, channel).to_f64());
         Affine::new(mean, variance, saved.epsilon, at(&gamma, channel), at(&beta, channel))
     };
-    let layer = Layer {
-        maps,
-        affines: (0..maps.channels).map(affine).collect(),
-        x: x.values(),
-        finished: finished.as_ref().map(FlexSlice::values),
-        rectified: saved.rectified,
-    };
-    let mut upstream = FlexSlice::<E>::new(upstream);
-    let mut sums = vec![Sums::default(); maps.channels];
-    let gradients = maps.planes_mut(upstream.values_mut()).into_iter().zip(&mut sums).enumerate();
-    let of_x = if saved.has_residual {
-        let write = |memory: &mut [MaybeUninit<E>]| {
-            let tasks: Vec<_> = gradients.zip(maps.planes_mut(memory)).collect();
-            share(tasks, |((channel, (gradients, sums)), outputs)| {
-                *sums = layer.backward(channel, gradients, Some(outputs));
-            });
-        };
-        // SAFETY: the planes of all channels make up the gradient, and `Propagate` writes every entry of its planes.
-        Some(unsafe { written(maps.channels * maps.of_channel(), write) })
+    let affines: Vec<_> = (0..maps.channels).map(affine).collect();
+    let x = FlexSlice::<E>::new(saved.x);
+    let (of_x, sums, of_residual) = if maps.pixels == 1 {
+        backward_of_rows(&affines, &x, saved.output, saved.rectified, saved.has_residual, upstream)
     } else {
-        // The gradient takes the place of the upstream gradient, which goes no further.
-        share(gradients.collect(), |(channel, (gradients, sums))| *sums = layer.backward(channel, gradients, None));
-        None
+        let finished = saved.output.map(FlexSlice::<E>::new);
+        let finished = finished.as_ref().map(FlexSlice::values);
+        let layer = Layer { maps, affines, x: x.values(), finished, rectified: saved.rectified };
+        layer.backward(saved.has_residual, upstream)
     };
     let of_channels = |of: fn(&Sums) -> f64| {
         tensor_of(sums.iter().map(|sums| E::from_f64(of(sums))).collect::<Vec<E>>(), [maps.channels])
     };
-    let (of_gamma, of_beta) = (of_channels(|sums| sums.along), of_channels(|sums| sums.total));
-    match of_x {
-        Some(of_x) => (tensor_of(of_x, dims), of_gamma, of_beta, Some(upstream.into_tensor())),
-        None => (upstream.into_tensor(), of_gamma, of_beta, None),
-    }
+    (of_x, of_channels(|sums| sums.along), of_channels(|sums| sums.total), of_residual)
+}
+
+/// The gradients by input and residual of maps of one pixel, and the sums over each channel.
+fn backward_of_rows<E: Real, const D: usize>(
+    affines: &[Affine<E>],
+    x: &FlexSlice<E>,
+    output: Option<Tensor<D>>,
+    rectified: bool,
+    has_residual: bool,
+    upstream: Tensor<D>,
+) -> (Tensor<D>, Vec<Sums>, Option<Tensor<D>>) {
+    let (upstream, rectified) = match output {
+        Some(output) => (rectify::backward(output, upstream), false),
+        None => (upstream, rectified),
+    };
+    let of_residual = has_residual.then(|| upstream.clone());
+    let mut of_x = FlexSlice::<E>::new(upstream);
+    let sums = rows::backward(affines, x.values(), rectified, of_x.values_mut());
+    (of_x.into_tensor(), sums, of_residual)
 }
 
 /// Asserts that there is a number for every channel, and that what lies beside the maps has their shape.
@@ -287,8 +308,36 @@ struct Layer<'a, E> {
 }
 
 impl<E: Real> Layer<'_, E> {
+    /// The gradients by input and residual, and the sums over each channel.
+    fn backward<const D: usize>(
+        &self,
+        has_residual: bool,
+        upstream: Tensor<D>,
+    ) -> (Tensor<D>, Vec<Sums>, Option<Tensor<D>>) {
+        let (maps, dims) = (self.maps, upstream.dims());
+        let mut upstream = FlexSlice::<E>::new(upstream);
+        let mut sums = vec![Sums::default(); maps.channels];
+        let gradients = maps.planes_mut(upstream.values_mut()).into_iter().zip(&mut sums).enumerate();
+        if !has_residual {
+            // The gradient takes the place of the upstream gradient, which goes no further.
+            share(gradients.collect(), |(channel, (gradients, sums))| {
+                *sums = self.of_channel(channel, gradients, None);
+            });
+            return (upstream.into_tensor(), sums, None);
+        }
+        let write = |memory: &mut [MaybeUninit<E>]| {
+            let tasks: Vec<_> = gradients.zip(maps.planes_mut(memory)).collect();
+            share(tasks, |((channel, (gradients, sums)), outputs)| {
+                *sums = self.of_channel(channel, gradients, Some(outputs));
+            });
+        };
+        // SAFETY: the planes of all channels make up the gradient, and `Propagate` writes every entry of its planes.
+        let of_x = unsafe { written(maps.channels * maps.of_channel(), write) };
+        (tensor_of(of_x, dims), sums, Some(upstream.into_tensor()))
+    }
+
     /// Writes one channel's gradient by the input to `outputs`, or in the place of the upstream gradient.
-    fn backward(
+    fn of_channel(
         &self,
         channel: usize,
         mut gradients: Planes<'_, E>,

@@ -8,8 +8,8 @@ use burn::optim::decay::WeightDecayConfig;
 use burn::optim::{AdamState, LearningRate, ModuleOptimizer, Optimizer};
 use burn::tensor::{Device, Tensor};
 
-use crate::OptimError;
-use crate::hyperparameter::{assert_learning_rate, non_negative, positive, single_precision_fraction};
+use crate::hyperparameter::{assert_learning_rate, non_negative, single_precision_fraction};
+use crate::{OptimError, clipping};
 
 /// Configuration of [`Adam`]. The defaults are the paper's.
 ///
@@ -48,11 +48,7 @@ impl AdamConfig {
     /// # Errors
     /// [`OptimError::InvalidHyperparameter`] where a value is out of its range.
     pub fn init(&self) -> Result<ModuleOptimizer, OptimError> {
-        let optimizer = ModuleOptimizer::from(self.build()?);
-        Ok(match &self.grad_clipping {
-            Some(clipping) => optimizer.with_grad_clipping(clipping.init()),
-            None => optimizer,
-        })
+        Ok(clipping::of_module(self.build()?, self.grad_clipping.as_ref()))
     }
 
     /// The bare optimizer, for [`ModuleOptimizer::with_group`]; gradient clipping is [`init`](Self::init)'s.
@@ -61,9 +57,7 @@ impl AdamConfig {
     /// [`OptimError::InvalidHyperparameter`] where a value is out of its range.
     pub fn build(&self) -> Result<Adam, OptimError> {
         let weight_decay = self.weight_decay.as_ref().map_or(0.0, |decay| f64::from(decay.penalty));
-        if let Some(GradientClippingConfig::Value(bound) | GradientClippingConfig::Norm(bound)) = &self.grad_clipping {
-            positive("grad_clipping", f64::from(*bound))?;
-        }
+        clipping::check(self.grad_clipping.as_ref())?;
         Ok(Adam {
             beta_1: single_precision_fraction("beta_1", self.beta_1)?,
             beta_2: single_precision_fraction("beta_2", self.beta_2)?,

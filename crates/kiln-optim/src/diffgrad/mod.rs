@@ -22,8 +22,8 @@ use burn::optim::decay::WeightDecayConfig;
 use burn::optim::{LearningRate, ModuleOptimizer, Optimizer};
 use burn::tensor::{Device, Tensor};
 
-use crate::OptimError;
-use crate::hyperparameter::{assert_learning_rate, fraction_below_one, non_negative, positive};
+use crate::hyperparameter::{assert_learning_rate, fraction_below_one, non_negative};
+use crate::{OptimError, clipping};
 
 /// Configuration of [`DiffGrad`]. The defaults are the paper's.
 ///
@@ -70,11 +70,7 @@ impl DiffGradConfig {
     /// # Errors
     /// [`OptimError::InvalidHyperparameter`] where a value is out of its range.
     pub fn init(&self) -> Result<ModuleOptimizer, OptimError> {
-        let optimizer = ModuleOptimizer::from(self.build()?);
-        Ok(match &self.grad_clipping {
-            Some(clipping) => optimizer.with_grad_clipping(clipping.init()),
-            None => optimizer,
-        })
+        Ok(clipping::of_module(self.build()?, self.grad_clipping.as_ref()))
     }
 
     /// The bare optimizer, for [`ModuleOptimizer::with_group`] and [`DiffGrad::with_monitor`]; gradient clipping is
@@ -84,9 +80,7 @@ impl DiffGradConfig {
     /// [`OptimError::InvalidHyperparameter`] where a value is out of its range.
     pub fn build(&self) -> Result<DiffGrad, OptimError> {
         let weight_decay = self.weight_decay.as_ref().map_or(0.0, |decay| f64::from(decay.penalty));
-        if let Some(GradientClippingConfig::Value(bound) | GradientClippingConfig::Norm(bound)) = &self.grad_clipping {
-            positive("grad_clipping", f64::from(*bound))?;
-        }
+        clipping::check(self.grad_clipping.as_ref())?;
         Ok(DiffGrad {
             beta_1: fraction_below_one("beta_1", self.beta_1)?,
             beta_2: fraction_below_one("beta_2", self.beta_2)?,

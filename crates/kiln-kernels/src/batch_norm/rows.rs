@@ -1,0 +1,269 @@
+//! Maps of one pixel: rows in which the channels lie side by side, as after a linear layer.
+
+use std::mem::MaybeUninit;
+
+use super::channel::{Affine, Spread, Sums};
+use crate::Real;
+use crate::flex::written;
+use crate::rectify::{self, passed};
+use crate::rows::{TASK, numbers_of_task};
+use crate::threads::share;
+use crate::vector::{Kernel, LANES, vectorised};
+
+/// Rows that are added up in their own precision, before double precision takes over.
+const STRETCH: usize = 64;
+
+/// The [`Spread`] of every channel.
+pub(super) fn spreads<E: Real>(x: &[E], channels: usize) -> Vec<Spread> {
+    let mut spreads = vec![Spread::default(); channels];
+    over_channels(x.len(), &mut spreads, |first, spreads| vectorised(Moments { x, channels, first, spreads }));
+    spreads
+}
+
+/// `f((x - mean) scale + beta + residual)`
+pub(super) fn finished<E: Real>(affines: &[Affine<E>], x: &[E], residual: Option<&[E]>, rectified: bool) -> Vec<E> {
+    let affines = &Affines::new(affines);
+    let piece = numbers_of_task(affines.len());
+    let write = |memory: &mut [MaybeUninit<E>]| {
+        let tasks = memory.chunks_mut(piece).zip(x.chunks(piece)).enumerate().collect();
+        share(tasks, |(index, (outputs, inputs)): (usize, (&mut [MaybeUninit<E>], &[E]))| {
+            let residuals = residual.map(|residual| &residual[index * piece..][..inputs.len()]);
+            vectorised(Finish { affines, inputs, residuals, rectified, outputs });
+        });
+    };
+    // SAFETY: the pieces are whole rows and make up the output, and `Finish` writes every entry of its rows.
+    unsafe { written(x.len(), write) }
+}
+
+/// The gradient by the inputs, in the place of the upstream gradient, and what [`Sums`] it needed of every channel.
+pub(super) fn backward<E: Real>(affines: &[Affine<E>], x: &[E], rectified: bool, gradients: &mut [E]) -> Vec<Sums> {
+    let (channels, affines) = (affines.len(), &Affines::new(affines));
+    let mut sums = vec![Sums::default(); channels];
+    let upstream = &*gradients;
+    over_channels(x.len(), &mut sums, |first, sums| {
+        vectorised(GradientSums { affines, x, gradients: upstream, rectified, first, sums });
+    });
+    let rows = (x.len() / channels) as f64;
+    let mean = |of: fn(&Sums) -> f64| sums.iter().map(|sums| E::from_f64(of(sums) / rows)).collect::<Vec<E>>();
+    let (total, along) = (&mean(|sums| sums.total), &mean(|sums| sums.along));
+    let piece = numbers_of_task(channels);
+    let tasks = gradients.chunks_mut(piece).zip(x.chunks(piece)).collect();
+    share(tasks, |(gradients, inputs)| vectorised(Propagate { affines, total, along, rectified, inputs, gradients }));
+    sums
+}
+
+/// Calls `run` with groups of channels, each with the number of its first, where there are so many numbers in all.
+fn over_channels<T: Send>(numbers: usize, of_channels: &mut [T], run: impl Fn(usize, &mut [T]) + Sync) {
+    let rows = numbers / of_channels.len();
+    let width = (TASK / rows.max(1)).next_multiple_of(LANES).max(LANES);
+    let groups = of_channels.chunks_mut(width).enumerate().collect();
+    share(groups, |(index, group)| run(index * width, group));
+}
+
+/// What [`Affine`] has of each channel, in vectors.
+struct Affines<E> {
+    mean: Vec<E>,
+    rate: Vec<E>,
+    scale: Vec<E>,
+    beta: Vec<E>,
+}
+
+impl<E: Real> Affines<E> {
+    fn new(affines: &[Affine<E>]) -> Self {
+        let each = |of: fn(&Affine<E>) -> E| affines.iter().map(of).collect();
+        Self { mean: each(|a| a.mean), rate: each(|a| a.rate), scale: each(|a| a.scale), beta: each(|a| a.beta) }
+    }
+
+    fn len(&self) -> usize {
+        self.mean.len()
+    }
+}
+
+/// `N` neighbouring numbers of a row.
+#[inline(always)]
+fn some_of_row<E: Copy, const N: usize>(values: &[E], at: usize) -> [E; N] {
+    values[at..at + N].as_chunks::<N>().0[0]
+}
+
+struct Moments<'a, E> {
+    x: &'a [E],
+    channels: usize,
+    first: usize,
+    spreads: &'a mut [Spread],
+}
+
+impl<E: Real> Kernel for Moments<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self { x, channels, first, spreads } = self;
+        let (many, rest) = spreads.as_chunks_mut::<LANES>();
+        let singles = first + many.len() * LANES;
+        for (index, spreads) in many.iter_mut().enumerate() {
+            Self::of_some(x, channels, first + index * LANES, spreads);
+        }
+        for (index, spreads) in rest.as_chunks_mut::<1>().0.iter_mut().enumerate() {
+            Self::of_some(x, channels, singles + index, spreads);
+        }
+    }
+}
+
+impl<E: Real> Moments<'_, E> {
+    /// Stretch by stretch, as [`super::channel::Moments`] does.
+    #[inline(always)]
+    fn of_some<const N: usize>(x: &[E], channels: usize, first: usize, spreads: &mut [Spread; N]) {
+        for rows in x.chunks(STRETCH * channels) {
+            let count = (rows.len() / channels) as f64;
+            let mut sums = [E::default(); N];
+            for row in rows.chunks_exact(channels) {
+                let values = some_of_row::<E, N>(row, first);
+                for lane in 0..N {
+                    sums[lane] += values[lane];
+                }
+            }
+            let means = sums.map(|sum| sum.to_f64() / count);
+            let centres = means.map(E::from_f64);
+            let mut squares = [E::default(); N];
+            for row in rows.chunks_exact(channels) {
+                let values = some_of_row::<E, N>(row, first);
+                for lane in 0..N {
+                    let distance = values[lane] - centres[lane];
+                    squares[lane] += distance * distance;
+                }
+            }
+            for lane in 0..N {
+                spreads[lane].join(Spread { count, mean: means[lane], squares: squares[lane].to_f64() });
+            }
+        }
+    }
+}
+
+struct Finish<'a, 'm, E> {
+    affines: &'a Affines<E>,
+    inputs: &'a [E],
+    residuals: Option<&'a [E]>,
+    rectified: bool,
+    outputs: &'m mut [MaybeUninit<E>],
+}
+
+impl<E: Real> Kernel for Finish<'_, '_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let channels = self.affines.len();
+        let rows = self.outputs.chunks_exact_mut(channels).zip(self.inputs.chunks_exact(channels));
+        let finished = |y: E| if self.rectified { rectify::rectified(y) } else { y };
+        let Affines { mean, scale, beta, .. } = self.affines;
+        let (mean, scale, beta) = (&mean[..channels], &scale[..channels], &beta[..channels]);
+        let of = |x: E, channel: usize| (x - mean[channel]) * scale[channel] + beta[channel];
+        for (index, (outputs, inputs)) in rows.enumerate() {
+            match self.residuals {
+                None => (0..channels).for_each(|channel| {
+                    outputs[channel].write(finished(of(inputs[channel], channel)));
+                }),
+                Some(residuals) => {
+                    let residuals = &residuals[index * channels..][..channels];
+                    (0..channels).for_each(|channel| {
+                        outputs[channel].write(finished(of(inputs[channel], channel) + residuals[channel]));
+                    });
+                }
+            }
+        }
+    }
+}
+
+struct GradientSums<'a, E> {
+    affines: &'a Affines<E>,
+    x: &'a [E],
+    gradients: &'a [E],
+    rectified: bool,
+    first: usize,
+    sums: &'a mut [Sums],
+}
+
+impl<E: Real> Kernel for GradientSums<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self { affines, x, gradients, rectified, first, sums } = self;
+        let rows = Rows { affines, x, gradients, rectified };
+        let (many, rest) = sums.as_chunks_mut::<LANES>();
+        let singles = first + many.len() * LANES;
+        for (index, sums) in many.iter_mut().enumerate() {
+            rows.add(first + index * LANES, sums);
+        }
+        for (index, sums) in rest.as_chunks_mut::<1>().0.iter_mut().enumerate() {
+            rows.add(singles + index, sums);
+        }
+    }
+}
+
+struct Rows<'a, E> {
+    affines: &'a Affines<E>,
+    x: &'a [E],
+    gradients: &'a [E],
+    rectified: bool,
+}
+
+impl<E: Real> Rows<'_, E> {
+    #[inline(always)]
+    fn add<const N: usize>(&self, first: usize, sums: &mut [Sums; N]) {
+        let channels = self.affines.len();
+        let of_channels = |values: &[E]| some_of_row::<E, N>(values, first);
+        let (mean, rate) = (of_channels(&self.affines.mean), of_channels(&self.affines.rate));
+        let (scale, beta) = (of_channels(&self.affines.scale), of_channels(&self.affines.beta));
+        let stretch = STRETCH * channels;
+        for (gradients, inputs) in self.gradients.chunks(stretch).zip(self.x.chunks(stretch)) {
+            let (mut total, mut along) = ([E::default(); N], [E::default(); N]);
+            for (gradients, inputs) in gradients.chunks_exact(channels).zip(inputs.chunks_exact(channels)) {
+                let (gradients, inputs) = (some_of_row::<E, N>(gradients, first), some_of_row::<E, N>(inputs, first));
+                for lane in 0..N {
+                    let centred = inputs[lane] - mean[lane];
+                    let y = centred * scale[lane] + beta[lane];
+                    let h = if self.rectified { passed(gradients[lane], y) } else { gradients[lane] };
+                    total[lane] += h;
+                    along[lane] += h * (centred * rate[lane]);
+                }
+            }
+            for lane in 0..N {
+                sums[lane].total += total[lane].to_f64();
+                sums[lane].along += along[lane].to_f64();
+            }
+        }
+    }
+}
+
+struct Propagate<'a, 'g, E> {
+    affines: &'a Affines<E>,
+    /// Means of [`Sums`] over the rows.
+    total: &'a [E],
+    along: &'a [E],
+    rectified: bool,
+    inputs: &'a [E],
+    gradients: &'g mut [E],
+}
+
+impl<E: Real> Kernel for Propagate<'_, '_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let channels = self.affines.len();
+        let Affines { mean, rate, scale, beta } = self.affines;
+        let (mean, rate, scale) = (&mean[..channels], &rate[..channels], &scale[..channels]);
+        let (beta, total, along) = (&beta[..channels], &self.total[..channels], &self.along[..channels]);
+        let rows = self.gradients.chunks_exact_mut(channels).zip(self.inputs.chunks_exact(channels));
+        for (gradients, inputs) in rows {
+            for channel in 0..channels {
+                let centred = inputs[channel] - mean[channel];
+                let y = centred * scale[channel] + beta[channel];
+                let h = if self.rectified { passed(gradients[channel], y) } else { gradients[channel] };
+                let u = centred * rate[channel];
+                gradients[channel] = (h - total[channel] - u * along[channel]) * scale[channel];
+            }
+        }
+    }
+}

@@ -125,8 +125,10 @@ impl Table {
         self.rows.iter().flatten().any(|cell| cell.chars().count() > LONG)
     }
 
+    /// Whether every cell is a number, which may have a spread or a unit; a list of counts in words is none.
     fn is_numeric(&self, column: usize) -> bool {
-        let number = |text: &str| text.starts_with(|c: char| c.is_ascii_digit() || c == '-') && text.len() > 1;
+        let starts_as_number = |text: &str| text.starts_with(|c: char| c.is_ascii_digit() || c == '-');
+        let number = |text: &str| starts_as_number(text) && text.len() > 1 && !text.contains(", ");
         !self.rows.is_empty() && self.rows.iter().all(|row| number(&row[column]) || row[column].parse::<f64>().is_ok())
     }
 }
@@ -179,6 +181,8 @@ mod tests {
     #[test]
     fn numbers_stand_to_the_right() {
         assert!(table().markdown().contains("|---|---:|"));
+        let counts = Table::new("verdicts", ["verdict"]).row(["16 held, 2 not held"]).row(["5 held"]);
+        assert!(counts.markdown().contains("|---|\n"));
         assert!(table().html().contains("<td class=\"number\">-2</td>"));
     }
 }

@@ -135,6 +135,9 @@ impl Mlp {
         for (index, layer) in self.layers.iter().enumerate() {
             let activated = match self.norms.get(index) {
                 None => numbers.linear_activated(&self.activation.function(), layer, hidden),
+                Some(Normalization::Batch(norm)) => {
+                    numbers.normalised(norm, numbers.linear(layer, hidden), None, Some(self.activation.function()))
+                }
                 Some(norm) => {
                     let normalised = numbers.normalisation(norm, numbers.linear(layer, hidden));
                     self.activation.forward_in(numbers, normalised)

@@ -114,26 +114,30 @@ impl<E: Real> Moments<'_, E> {
     #[inline(always)]
     fn of_some<const N: usize>(x: &[E], channels: usize, first: usize, spreads: &mut [Spread; N]) {
         for rows in x.chunks(STRETCH * channels) {
-            let count = (rows.len() / channels) as f64;
+            let length = rows.len() / channels;
+            let count = length as f64;
             let mut sums = [E::default(); N];
-            for row in rows.chunks_exact(channels) {
-                let values = some_of_row::<E, N>(row, first);
+            for row in 0..length {
+                let values = some_of_row::<E, N>(rows, row * channels + first);
                 for lane in 0..N {
                     sums[lane] += values[lane];
                 }
             }
-            let means = sums.map(|sum| sum.to_f64() / count);
-            let centres = means.map(E::from_f64);
+            let mut centres = [E::default(); N];
+            for lane in 0..N {
+                centres[lane] = E::from_f64(sums[lane].to_f64() / count);
+            }
             let mut squares = [E::default(); N];
-            for row in rows.chunks_exact(channels) {
-                let values = some_of_row::<E, N>(row, first);
+            for row in 0..length {
+                let values = some_of_row::<E, N>(rows, row * channels + first);
                 for lane in 0..N {
                     let distance = values[lane] - centres[lane];
                     squares[lane] += distance * distance;
                 }
             }
             for lane in 0..N {
-                spreads[lane].join(Spread { count, mean: means[lane], squares: squares[lane].to_f64() });
+                let mean = sums[lane].to_f64() / count;
+                spreads[lane].join(Spread { count, mean, squares: squares[lane].to_f64() });
             }
         }
     }
@@ -153,22 +157,15 @@ impl<E: Real> Kernel for Finish<'_, '_, E> {
     #[inline(always)]
     fn run(self) {
         let channels = self.affines.len();
-        let rows = self.outputs.chunks_exact_mut(channels).zip(self.inputs.chunks_exact(channels));
-        let finished = |y: E| if self.rectified { rectify::rectified(y) } else { y };
         let Affines { mean, scale, beta, .. } = self.affines;
         let (mean, scale, beta) = (&mean[..channels], &scale[..channels], &beta[..channels]);
-        let of = |x: E, channel: usize| (x - mean[channel]) * scale[channel] + beta[channel];
-        for (index, (outputs, inputs)) in rows.enumerate() {
-            match self.residuals {
-                None => (0..channels).for_each(|channel| {
-                    outputs[channel].write(finished(of(inputs[channel], channel)));
-                }),
-                Some(residuals) => {
-                    let residuals = &residuals[index * channels..][..channels];
-                    (0..channels).for_each(|channel| {
-                        outputs[channel].write(finished(of(inputs[channel], channel) + residuals[channel]));
-                    });
-                }
+        for start in (0..self.inputs.len()).step_by(channels) {
+            let (outputs, inputs) = (&mut self.outputs[start..][..channels], &self.inputs[start..][..channels]);
+            let residuals = self.residuals.map(|residuals| &residuals[start..][..channels]);
+            for channel in 0..channels {
+                let y = (inputs[channel] - mean[channel]) * scale[channel] + beta[channel];
+                let y = residuals.map_or(y, |residuals| y + residuals[channel]);
+                outputs[channel].write(if self.rectified { rectify::rectified(y) } else { y });
             }
         }
     }
@@ -218,8 +215,9 @@ impl<E: Real> Rows<'_, E> {
         let stretch = STRETCH * channels;
         for (gradients, inputs) in self.gradients.chunks(stretch).zip(self.x.chunks(stretch)) {
             let (mut total, mut along) = ([E::default(); N], [E::default(); N]);
-            for (gradients, inputs) in gradients.chunks_exact(channels).zip(inputs.chunks_exact(channels)) {
-                let (gradients, inputs) = (some_of_row::<E, N>(gradients, first), some_of_row::<E, N>(inputs, first));
+            for start in (0..inputs.len()).step_by(channels) {
+                let gradients = some_of_row::<E, N>(gradients, start + first);
+                let inputs = some_of_row::<E, N>(inputs, start + first);
                 for lane in 0..N {
                     let centred = inputs[lane] - mean[lane];
                     let y = centred * scale[lane] + beta[lane];
@@ -255,8 +253,8 @@ impl<E: Real> Kernel for Propagate<'_, '_, E> {
         let Affines { mean, rate, scale, beta } = self.affines;
         let (mean, rate, scale) = (&mean[..channels], &rate[..channels], &scale[..channels]);
         let (beta, total, along) = (&beta[..channels], &self.total[..channels], &self.along[..channels]);
-        let rows = self.gradients.chunks_exact_mut(channels).zip(self.inputs.chunks_exact(channels));
-        for (gradients, inputs) in rows {
+        for start in (0..self.inputs.len()).step_by(channels) {
+            let (gradients, inputs) = (&mut self.gradients[start..][..channels], &self.inputs[start..][..channels]);
             for channel in 0..channels {
                 let centred = inputs[channel] - mean[channel];
                 let y = centred * scale[channel] + beta[channel];

@@ -231,8 +231,9 @@ def convnets():
 
 def maps():
     convolutions = ("1x28-32", "32x14-64", "3x32-16", "16x32-16", "16x32-32-stride-2", "32x16-32", "64x8-64", "64x14-128-pointwise")
-    others = ("batch-norm-relu-16x32", "batch-norm-relu-64x8", "max-pool-32x28", "max-pool-64x56-3-stride-2", "avg-pool-32x28", "mean-64x8")
-    layers = [(f"conv-{name}", 1.0) for name in convolutions] + [(name, 0.8) for name in others]
+    norms = ("batch-norm-relu-16x32", "batch-norm-relu-64x8", "batch-norm-relu-rows-64x256")
+    pools = ("max-pool-32x28", "max-pool-64x56-3-stride-2", "avg-pool-32x28", "mean-64x8")
+    layers = [(f"conv-{name}", 1.0) for name in convolutions] + [(name, 0.8) for name in (*norms, *pools)]
     for name, bound in layers:
         for what in ("forward", "step"):
             case = f"{name}-{what}"

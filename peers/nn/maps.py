@@ -34,6 +34,7 @@ def layers():
         yield name, layer, (images, channels, side, side)
     yield "batch-norm-relu-16x32", nn.Sequential(nn.BatchNorm2d(16), nn.ReLU(inplace=True)), (128, 16, 32, 32)
     yield "batch-norm-relu-64x8", nn.Sequential(nn.BatchNorm2d(64), nn.ReLU(inplace=True)), (128, 64, 8, 8)
+    yield "batch-norm-relu-rows-64x256", nn.Sequential(nn.BatchNorm1d(256), nn.ReLU(inplace=True)), (64, 256)
     yield "max-pool-32x28", nn.MaxPool2d(2), (64, 32, 28, 28)
     yield "max-pool-64x56-3-stride-2", nn.MaxPool2d(3, 2, 1), (16, 64, 56, 56)
     yield "avg-pool-32x28", nn.AvgPool2d(2), (64, 32, 28, 28)

@@ -41,7 +41,7 @@ impl Layer {
 /// Names and shapes of the layers, and how they are made.
 type Case = (&'static str, [usize; 4], fn(&Device) -> Layer);
 
-const CASES: [Case; 14] = [
+const CASES: [Case; 15] = [
     ("conv-1x28-32", [64, 1, 28, 28], |device| Layer::convolution([1, 32, 3, 1], device)),
     ("conv-32x14-64", [64, 32, 14, 14], |device| Layer::convolution([32, 64, 3, 1], device)),
     ("conv-3x32-16", [128, 3, 32, 32], |device| Layer::convolution([3, 16, 3, 1], device)),
@@ -52,6 +52,9 @@ const CASES: [Case; 14] = [
     ("conv-64x14-128-pointwise", [64, 64, 14, 14], |device| Layer::convolution([64, 128, 1, 1], device)),
     ("batch-norm-relu-16x32", [128, 16, 32, 32], |device| Layer::Normalised(BatchNormConfig::new(16).init(device))),
     ("batch-norm-relu-64x8", [128, 64, 8, 8], |device| Layer::Normalised(BatchNormConfig::new(64).init(device))),
+    ("batch-norm-relu-rows-64x256", [64, 256, 1, 1], |device| {
+        Layer::Normalised(BatchNormConfig::new(256).init(device))
+    }),
     ("max-pool-32x28", [64, 32, 28, 28], |_| Layer::Largest(MaxPoolOptions::new([2, 2]))),
     ("max-pool-64x56-3-stride-2", [16, 64, 56, 56], |_| {
         Layer::Largest(MaxPoolOptions::new([3, 3]).with_stride([2, 2]).with_padding([1, 1]))

@@ -5,12 +5,12 @@ use kiln_lab::{Finding, LabError, Outcome, Plot, Series};
 
 use super::VAE;
 use super::contenders::ByName;
-use super::settings::VaeSettings;
+use super::settings::{VaeContender, VaeSettings};
 
 /// Largest distance from the wanted nats, as a share of these.
 const TOLERANCE: f64 = 0.1;
 
-/// The search for the weight of a loss.
+/// The search for the weight of a loss on a seed: at the same weight, codes of other seeds carry other numbers of nats.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Matching {
     /// Weights that were tried, increasing, and the nats on validation images; nothing where a training diverged.
@@ -19,24 +19,30 @@ pub(super) struct Matching {
     pub(super) weight: f64,
 }
 
+/// A loss by its place and a seed by its place.
+pub(super) type Pair = (usize, usize);
+
 /// Tries the weights of the settings, then `refinements` times the one at which a code is expected to carry the wanted nats
-/// by all that were tried. `nats` gives the nats of each pair of a loss, by its place, and a weight.
+/// by all that were tried, for each loss on each of so many seeds. `nats` gives the nats of each pair at a weight. The
+/// searches of a loss stand together, in the order of the seeds.
 pub(super) fn match_weights(
     settings: &VaeSettings,
-    nats: impl Fn(&[(usize, f64)]) -> Result<Vec<Option<f64>>, LabError>,
-) -> Result<Vec<Matching>, LabError> {
-    let of_loss = |(place, weights): (usize, &Vec<f64>)| weights.iter().map(|&w| (place, w)).collect::<Vec<_>>();
-    let mut wanted: Vec<(usize, f64)> =
-        settings.losses.iter().map(|contender| &contender.weights).enumerate().flat_map(of_loss).collect();
-    let start = settings.losses.iter().map(|contender| Matching { tried: Vec::new(), weight: contender.weights[0] });
-    let mut matchings: Vec<Matching> = start.collect();
+    seeds: usize,
+    nats: impl Fn(&[(Pair, f64)]) -> Result<Vec<Option<f64>>, LabError>,
+) -> Result<Vec<Vec<Matching>>, LabError> {
+    let pairs = || (0..settings.losses.len()).flat_map(|place| (0..seeds).map(move |seed| (place, seed)));
+    let weights = |place: usize| settings.losses[place].weights.iter();
+    let mut wanted: Vec<(Pair, f64)> =
+        pairs().flat_map(|pair| weights(pair.0).map(move |&weight| (pair, weight))).collect();
+    let start = |contender: &VaeContender| Matching { tried: Vec::new(), weight: contender.weights[0] };
+    let mut matchings: Vec<Vec<Matching>> = settings.losses.iter().map(|loss| vec![start(loss); seeds]).collect();
     let mut left = settings.refinements;
     loop {
-        for (&(place, weight), nats) in wanted.iter().zip(nats(&wanted)?) {
-            matchings[place].add(weight, nats, settings.nats);
+        for (&((place, seed), weight), nats) in wanted.iter().zip(nats(&wanted)?) {
+            matchings[place][seed].add(weight, nats, settings.nats);
         }
-        wanted = matchings.iter().map(|matching| matching.weight).enumerate().collect();
-        wanted.retain(|&(place, weight)| !matchings[place].has_tried(weight));
+        wanted = pairs().map(|(place, seed)| ((place, seed), matchings[place][seed].weight)).collect();
+        wanted.retain(|&((place, seed), weight)| !matchings[place][seed].has_tried(weight));
         if left == 0 || wanted.is_empty() {
             return Ok(matchings);
         }
@@ -88,11 +94,12 @@ pub(super) fn matched(
     description: &str,
     settings: &VaeSettings,
     nats: &ByName<Vec<Option<f64>>>,
-    matchings: &[Matching],
+    matchings: &[Vec<Matching>],
 ) -> Finding {
-    let text = nats.entries.iter().zip(matchings).map(|((name, nats), matching)| {
+    let text = nats.entries.iter().zip(matchings).map(|((name, nats), matchings)| {
         let summary = Summary::of(&nats.iter().flatten().copied().collect::<Vec<_>>());
-        format!("{name} {summary} (C = {})", matching.weight)
+        let weights = Summary::of(&matchings.iter().map(|matching| matching.weight).collect::<Vec<_>>());
+        format!("{name} {summary} (C = {weights})")
     });
     let distance = |nats: &Option<f64>| nats.map_or(f64::INFINITY, |nats| (nats / settings.nats - 1.0).abs());
     let farthest = nats.entries.iter().flat_map(|(_, nats)| nats).map(distance).fold(0.0, f64::max);
@@ -120,12 +127,13 @@ pub(super) fn comparable_if(matched: &Finding, findings: Vec<Finding>) -> Vec<Fi
     }
 }
 
-/// The nats of all weights that were tried.
-pub(super) fn plot(settings: &VaeSettings, matchings: &[Matching]) -> Plot {
-    let plot = Plot::line("Nats of the code over the weight C", "C", "nats an image").log_x();
+/// The nats of all weights that were tried, on the first seed.
+pub(super) fn plot(settings: &VaeSettings, matchings: &[Vec<Matching>]) -> Plot {
+    let plot = Plot::line("Nats of the code over the weight C, first seed", "C", "nats an image").log_x();
+    let points = |matchings: &[Matching]| matchings.first().map(Matching::points).unwrap_or_default();
     let plot =
-        settings.losses.iter().zip(matchings).fold(plot, |plot, (contender, matching)| {
-            plot.series(Series::new(&contender.name).points(matching.points()))
+        settings.losses.iter().zip(matchings).fold(plot, |plot, (contender, matchings)| {
+            plot.series(Series::new(&contender.name).points(points(matchings)))
         });
     plot.reference(settings.nats, "compared here")
 }
@@ -157,11 +165,11 @@ mod tests {
         let losses = full.losses[..1].to_vec();
         let settings = VaeSettings { losses, refinements, nats: 15.0, ..full };
         let trained = std::cell::Cell::new(0);
-        let nats = |wanted: &[(usize, f64)]| {
+        let nats = |wanted: &[(Pair, f64)]| {
             trained.set(trained.get() + wanted.len());
             Ok(wanted.iter().map(|&(_, weight)| curve(weight)).collect())
         };
-        (match_weights(&settings, nats).unwrap(), trained.get())
+        (match_weights(&settings, 1, nats).unwrap().remove(0), trained.get())
     }
 
     #[test]
@@ -184,12 +192,27 @@ mod tests {
         assert_eq!((trained, matchings[0].weight), (3, 500.0));
     }
 
+    #[test]
+    fn each_seed_has_a_weight_of_its_own() {
+        let full = Settings::of(Scale::Full).vae;
+        let settings = VaeSettings { losses: full.losses[..2].to_vec(), refinements: 3, nats: 15.0, ..full };
+        // 15 nats are at 1000 on the first seed and at 1500 on the second.
+        let curve = |seed: usize, weight: f64| 15.0 * (weight / [1000.0, 1500.0][seed]).sqrt();
+        let nats =
+            |wanted: &[(Pair, f64)]| Ok(wanted.iter().map(|&((_, seed), weight)| Some(curve(seed, weight))).collect());
+        for matchings in &match_weights(&settings, 2, nats).unwrap()[..1] {
+            let off = |seed: usize| (curve(seed, matchings[seed].weight) / 15.0 - 1.0).abs();
+            assert!(off(0) < 0.01 && off(1) < 0.01, "{matchings:?}");
+        }
+    }
+
     fn judged(nats: [[Option<f64>; 2]; 2]) -> Finding {
         let full = Settings::of(Scale::Full).vae;
         let [mse, own] = nats.map(|nats| nats.to_vec());
         let matching = Matching { tried: vec![(100.0, Some(15.0))], weight: 100.0 };
         let entries = vec![("mse".to_string(), mse), ("ms-ssim".to_string(), own)];
-        matched("a net", &VaeSettings { nats: 20.0, ..full }, &ByName { entries }, &[matching.clone(), matching])
+        let matchings = vec![vec![matching; 2]; 2];
+        matched("a net", &VaeSettings { nats: 20.0, ..full }, &ByName { entries }, &matchings)
     }
 
     #[test]

@@ -159,51 +159,51 @@ impl Trials<'_> {
         choose(VAE, starts, self.settings.further_rates, merits)
     }
 
-    /// The weight of each loss at which its code carries the nats of the settings.
-    fn match_weights(&self, choices: &[Choice]) -> Result<Vec<Matching>, LabError> {
-        nats::match_weights(&self.settings.vae, |wanted| {
-            let trial = |&(place, weight): &(usize, f64)| Trial { place, rate: choices[place].chosen, weight };
-            let ended = self.on_tuning_seeds(&wanted.iter().map(trial).collect::<Vec<_>>())?;
-            let mean = |ended: &Vec<Option<Ended>>| {
-                let nats = ended.iter().map(|ended| ended.as_ref().map(|ended| ended.validation_nats));
-                nats.collect::<Option<Vec<f64>>>().map(|nats| Summary::of(&nats).mean)
-            };
-            Ok(ended.iter().map(mean).collect())
+    /// The weights of each loss at which its codes carry the nats of the settings, by the validation images of each seed.
+    fn match_weights(&self, choices: &[Choice]) -> Result<Vec<Vec<Matching>>, LabError> {
+        let seeds = self.run.seeds();
+        nats::match_weights(&self.settings.vae, seeds.len(), |wanted| {
+            let plans: Vec<Plan<'_>> = wanted
+                .iter()
+                .map(|&((place, seed), weight)| {
+                    self.plan(&Trial { place, rate: choices[place].chosen, weight }, seeds[seed])
+                })
+                .collect();
+            let ended = self.train_all(&plans)?;
+            Ok(ended.into_iter().map(|ended| ended.map(|ended| ended.validation_nats)).collect())
         })
     }
 
-    /// The trainings of all seeds.
-    fn at(&self, choices: &[Choice], matchings: &[Matching]) -> Result<ByName<Vec<Option<Ended>>>, LabError> {
-        let trial = |(place, (choice, matching)): (usize, (&Choice, &Matching))| Trial {
-            place,
-            rate: choice.chosen,
-            weight: matching.weight,
-        };
-        let trials: Vec<Trial> = choices.iter().zip(matchings).enumerate().map(trial).collect();
-        let names = self.settings.vae.losses.iter().map(|contender| contender.name.clone());
-        Ok(ByName { entries: names.zip(self.on(&trials, self.run.seeds())?).collect() })
-    }
-
-    fn on_tuning_seeds(&self, trials: &[Trial]) -> Result<Vec<Vec<Option<Ended>>>, LabError> {
-        self.on(trials, tuning_seeds(self.settings, self.run))
-    }
-
-    /// Each trial on each seed; nothing where a training diverged.
-    fn on(&self, trials: &[Trial], seeds: &[u64]) -> Result<Vec<Vec<Option<Ended>>>, LabError> {
-        let first = self.run.seeds().first();
+    /// The trainings of all seeds, each at its weight.
+    fn at(&self, choices: &[Choice], matchings: &[Vec<Matching>]) -> Result<ByName<Vec<Option<Ended>>>, LabError> {
+        let seeds = self.run.seeds();
         let mut plans = Vec::new();
-        for &Trial { place, rate, weight } in trials {
-            let contender = &self.settings.vae.losses[place];
-            plans.extend(seeds.iter().map(|seed| Plan {
-                contender,
-                rate,
-                weight,
-                seed: *seed,
-                is_drawn: first == Some(seed),
-            }));
+        for (place, (choice, matchings)) in choices.iter().zip(matchings).enumerate() {
+            let trial = |matching: &Matching| Trial { place, rate: choice.chosen, weight: matching.weight };
+            plans.extend(seeds.iter().zip(matchings).map(|(seed, matching)| self.plan(&trial(matching), *seed)));
         }
-        let ended = self.run.grid(VAE, &plans, Plan::key, |plan, context| self.one(plan, context))?;
+        let names = self.settings.vae.losses.iter().map(|contender| contender.name.clone());
+        let ended = self.train_all(&plans)?;
+        let of_losses = ended.chunks(seeds.len().max(1)).map(<[_]>::to_vec);
+        Ok(ByName { entries: names.zip(of_losses).collect() })
+    }
+
+    /// Each trial on each of the seeds on which rates are chosen; nothing where a training diverged.
+    fn on_tuning_seeds(&self, trials: &[Trial]) -> Result<Vec<Vec<Option<Ended>>>, LabError> {
+        let seeds = tuning_seeds(self.settings, self.run);
+        let plans: Vec<Plan<'_>> =
+            trials.iter().flat_map(|trial| seeds.iter().map(|seed| self.plan(trial, *seed))).collect();
+        let ended = self.train_all(&plans)?;
         Ok(ended.chunks(seeds.len().max(1)).map(<[_]>::to_vec).collect())
+    }
+
+    fn plan(&self, &Trial { place, rate, weight }: &Trial, seed: u64) -> Plan<'_> {
+        let contender = &self.settings.vae.losses[place];
+        Plan { contender, rate, weight, seed, is_drawn: self.run.seeds().first() == Some(&seed) }
+    }
+
+    fn train_all(&self, plans: &[Plan<'_>]) -> Result<Vec<Option<Ended>>, LabError> {
+        self.run.grid(VAE, plans, Plan::key, |plan, context| self.one(plan, context))
     }
 
     fn one(&self, plan: &Plan<'_>, context: &JobContext) -> Result<Option<Ended>, LabError> {

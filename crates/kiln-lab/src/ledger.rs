@@ -24,9 +24,6 @@ pub struct Entry {
     /// What was measured, part by part in the recipe's order.
     #[serde(default)]
     pub parts: Vec<PartEntry>,
-    /// Parts of the recipe that nobody has recorded with these settings yet.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub unrecorded: Vec<String>,
 }
 
 /// A part of a recorded verdict, with when, where and from which sources it was measured.
@@ -83,16 +80,6 @@ impl Entry {
             seeds: manifest.seeds.clone(),
             settings: manifest.settings.clone(),
             parts: run.portions().iter().map(part).collect(),
-            unrecorded: Vec::new(),
-        }
-    }
-
-    /// How many findings held, and which parts are not recorded.
-    pub fn tally(&self) -> String {
-        let tally = self.verdict().tally();
-        match self.unrecorded.as_slice() {
-            [] => tally,
-            parts => format!("{tally}; not recorded yet: {}", parts.join(", ")),
         }
     }
 
@@ -113,9 +100,6 @@ impl Entry {
     /// The findings in Markdown, with when, where and how they were measured, and what is to be known besides.
     pub fn markdown(&self) -> String {
         let mut text = self.origin();
-        if !self.unrecorded.is_empty() {
-            text += &format!("\n\nNot recorded yet: {}.", self.unrecorded.join(", "));
-        }
         text += &format!("\n\n{}", findings_table("Verdict", &self.verdict()).markdown());
         let about_findings = self.findings().filter(|finding| !finding.note.is_empty());
         let mut notes: Vec<String> =
@@ -214,7 +198,6 @@ impl Entry {
         self.parts.extend(kept);
         let place = |part: &PartEntry| recipe.parts().iter().position(|known| *known == part.part);
         self.parts.sort_by_key(|part| place(part).unwrap_or(usize::MAX));
-        self.unrecorded = self.without_record(recipe);
         files::write_json(&path, &self)?;
         refusal.map_or(Ok(path), Err)
     }
@@ -224,20 +207,15 @@ impl Entry {
         earlier.settings == self.settings && earlier.seeds == self.seeds && earlier.device == self.device
     }
 
-    fn without_record(&self, recipe: &dyn AnyRecipe) -> Vec<String> {
-        let is_recorded = |name: &&&str| self.parts.iter().any(|part| part.part == **name);
-        recipe.parts().iter().filter(|name| !is_recorded(name)).map(ToString::to_string).collect()
-    }
-
-    /// Whether the entry is what `recipe` at its full scale would record: settings, seeds, parts, and every finding but
-    /// those of the parts that it says are not recorded.
+    /// Whether the entry is what `recipe` at its full scale would record: settings, seeds, parts and findings.
     ///
     /// # Errors
     /// What is wrong, in words.
     pub fn validate(&self, recipe: &dyn AnyRecipe) -> Result<(), String> {
         self.check_settings(recipe)?;
-        if self.unrecorded != self.without_record(recipe) {
-            return Err(format!("{} does not say which parts are not recorded", self.method));
+        let is_recorded = |name: &&&str| self.parts.iter().any(|part| part.part == **name);
+        if let Some(name) = recipe.parts().iter().find(|name| !is_recorded(name)) {
+            return Err(format!("part `{name}` of {} is not recorded", self.method));
         }
         let known = |part: &PartEntry| match recipe.parts() {
             [] => part.part == WHOLE,
@@ -248,8 +226,7 @@ impl Entry {
         }
         let ids = recipe.finding_ids(&self.settings).map_err(|error| error.to_string())?;
         let recorded: Vec<&str> = self.findings().map(|finding| finding.id.as_str()).collect();
-        let is_whole = self.unrecorded.is_empty();
-        if let Some(id) = ids.iter().find(|id| is_whole && !recorded.contains(&id.as_str())) {
+        if let Some(id) = ids.iter().find(|id| !recorded.contains(&id.as_str())) {
             return Err(format!("finding `{id}` of {} is missing", self.method));
         }
         match recorded.iter().find(|id| !ids.iter().any(|known| known == *id)) {
@@ -293,7 +270,7 @@ fn path(results: &Path, method: &str) -> PathBuf {
 pub fn methods_table<'a>(methods: impl IntoIterator<Item = (&'a MethodCard, Option<&'a Entry>)>) -> Table {
     let mut table = Table::new("Methods", ["method", "family", "what it does", "paper", "recorded verdict"]);
     for (card, entry) in methods {
-        let verdict = entry.map_or_else(|| "not recorded".to_string(), Entry::tally);
+        let verdict = entry.map_or_else(|| "not recorded".to_string(), |entry| entry.verdict().tally());
         table.push([card.id, card.family, card.summary, &card.citation(), &verdict]);
     }
     table

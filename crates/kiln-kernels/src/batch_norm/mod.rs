@@ -36,13 +36,14 @@ pub struct Trained<const D: usize> {
     pub variance: Tensor<1>,
 }
 
-/// Whether the kernels take these maps: one pixel a channel or some, all tensors of `f32`, or all of `f64`, on the Flex device.
-/// They may be in its graph; the functions here take what [`Tensor::inner`] gives.
+/// Whether the kernels take these maps: one pixel a channel or some, all tensors of `f32`, or all of `f64`, on the Flex
+/// device. They may be in its graph; the functions here take what [`Tensor::inner`] gives.
 pub fn applies<const D: usize>(x: &Tensor<D>, parameters: [&Tensor<1>; 2], residual: Option<&Tensor<D>>) -> bool {
     let dims = x.dims();
     let element = element_type(x);
-    let pixels = dims[2..].iter().product::<usize>();
-    dims[0] * dims[1] > 0
+    let pixels = dims.iter().skip(2).product::<usize>();
+    D > 1
+        && dims[0] * dims[1] > 0
         && (pixels == 1 || pixels >= FEWEST_PIXELS)
         && element.is_some()
         && parameters.iter().all(|parameter| element_type(*parameter) == element)

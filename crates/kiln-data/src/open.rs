@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -166,9 +166,11 @@ impl Entry {
     /// # Errors
     /// [`DataError::NotHere`] with what to do.
     pub fn locate(&self, dir: &DataDir) -> Result<PathBuf, DataError> {
-        let found = match self.kind {
-            Kind::Images { .. } => dir.get(format!("images/{}", self.name)),
-            _ => self.files.first().and_then(|file| dir.get(file.path)),
+        let first = self.files.first().map(|file| Path::new(file.path));
+        let found = match (&self.kind, first.and_then(Path::parent)) {
+            (Kind::Images { .. }, Some(folder)) => dir.get(folder),
+            (Kind::Images { .. }, None) => dir.get(format!("images/{}", self.name)),
+            _ => first.and_then(|file| dir.get(file)),
         };
         found.ok_or_else(|| DataError::NotHere {
             name: self.name.to_owned(),

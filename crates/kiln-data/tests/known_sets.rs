@@ -93,6 +93,20 @@ fn files_of_the_catalogue_that_ship_have_their_checksums() {
 }
 
 #[test]
+fn a_set_is_found_where_its_files_lie() {
+    for entry in catalogue::entries().iter().filter(|entry| !entry.files.is_empty()) {
+        let folder = tempfile::tempdir().unwrap();
+        for file in entry.files {
+            let path = folder.path().join(file.path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "").unwrap();
+        }
+        let found = entry.locate(&DataDir::find(Some(folder.path())));
+        assert!(found.is_ok(), "{}: {found:?}", entry.name);
+    }
+}
+
+#[test]
 fn every_set_that_is_in_a_data_directory_opens() {
     let dir = DataDir::find(None);
     for entry in catalogue::entries().iter().filter(|entry| kiln_data::fetch::here(entry, &dir).is_some()) {

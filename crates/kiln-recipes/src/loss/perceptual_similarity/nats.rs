@@ -15,7 +15,7 @@ const TOLERANCE: f64 = 0.1;
 pub(super) struct Matching {
     /// Weights that were tried, increasing, and the nats on validation images; nothing where a training diverged.
     tried: Vec<(f64, Option<f64>)>,
-    /// The weight at which the code is expected to carry the wanted nats.
+    /// The weight at which the code is expected to carry the wanted nats, in the end that of the nearest training.
     pub(super) weight: f64,
 }
 
@@ -23,8 +23,9 @@ pub(super) struct Matching {
 pub(super) type Pair = (usize, usize);
 
 /// Tries the weights of the settings, then `refinements` times the one at which a code is expected to carry the wanted nats
-/// by all that were tried, for each loss on each of so many seeds. `nats` gives the nats of each pair at a weight. The
-/// searches of a loss stand together, in the order of the seeds.
+/// by all that were tried, for each loss on each of so many seeds, and takes the one of all whose nats came nearest: how many
+/// nats a training ends with does not follow its weight smoothly. `nats` gives the nats of each pair at a weight. The searches
+/// of a loss stand together, in the order of the seeds.
 pub(super) fn match_weights(
     settings: &VaeSettings,
     seeds: usize,
@@ -44,6 +45,7 @@ pub(super) fn match_weights(
         wanted = pairs().map(|(place, seed)| ((place, seed), matchings[place][seed].weight)).collect();
         wanted.retain(|&((place, seed), weight)| !matchings[place][seed].has_tried(weight));
         if left == 0 || wanted.is_empty() {
+            matchings.iter_mut().flatten().for_each(|matching| matching.take_nearest(settings.nats));
             return Ok(matchings);
         }
         left -= 1;
@@ -56,6 +58,10 @@ impl Matching {
         self.tried.sort_by(|a, b| a.0.total_cmp(&b.0));
         let points = self.points();
         self.weight = weight_for(wanted, &points).unwrap_or(self.tried[0].0);
+    }
+
+    fn take_nearest(&mut self, wanted: f64) {
+        self.weight = nearest(wanted, &self.points()).unwrap_or(self.weight);
     }
 
     fn has_tried(&self, weight: f64) -> bool {
@@ -75,6 +81,11 @@ fn weight_for(wanted: f64, points: &[(f64, f64)]) -> Option<f64> {
         let share = if above == below { 0.0 } else { (wanted - below) / (above - below) };
         return Some(rounded((low.ln() + share * (high / low).ln()).exp()));
     }
+    nearest(wanted, points)
+}
+
+/// The weight whose nats are nearest to those wanted.
+fn nearest(wanted: f64, points: &[(f64, f64)]) -> Option<f64> {
     let distance = |point: &&(f64, f64)| (point.1 - wanted).abs();
     points.iter().min_by(|a, b| distance(a).total_cmp(&distance(b))).map(|(weight, _)| *weight)
 }

@@ -146,7 +146,7 @@ mod tests {
         assert_eq!(of("GCE").varied(&of("GCE").losses[1]), "q=0.7");
         assert_eq!(of("NCE+RCE").varied(&of("NCE+RCE").losses[0]), "active=0.1,passive=9.9");
         assert_eq!(of("CE").varied(&of("CE").losses[0]), "");
-        assert_eq!(of("MAE").rates(&[0.01, 0.3]), [0.01, 0.3, 1.0]);
+        assert_eq!(of("MAE").rates(&[0.01, 0.3]), [0.01, 0.3, 3.0]);
         assert!(of(ADAPTIVE).losses.contains(&untuned().losses[0]));
     }
 }

@@ -6,7 +6,7 @@
 
 use crate::vector::MultiplyAdd;
 
-/// Adding and subtracting it rounds a number below `2^22` to an integer.
+/// Adding and subtracting it rounds a number below `2^22` to an integer; in between, the lowest bits are that integer.
 const ROUNDER: f32 = 12_582_912.0;
 /// `log 2` as a sum: the first part has 15 bits, so that its product with an exponent is exact.
 const LOG2_HIGH: f32 = 0.693_359_4;
@@ -26,15 +26,18 @@ fn polynomial<const N: usize, M: MultiplyAdd>(m: M, coefficients: [f32; N], x: f
 #[inline(always)]
 fn reduced<M: MultiplyAdd>(m: M, x: f32, rest: f32) -> (i32, f32) {
     const COEFFICIENTS: [f32; 5] = [0.499_999_94, 0.166_665_2, 0.041_668_408, 0.008_368_9, 0.001_381_420_9];
-    let n = m.multiply_add(x, std::f32::consts::LOG2_E, ROUNDER) - ROUNDER;
+    let shifted = m.multiply_add(x, std::f32::consts::LOG2_E, ROUNDER);
+    let n = shifted - ROUNDER;
     let r = m.multiply_add(n, -LOG2_LOW, m.multiply_add(n, -LOG2_HIGH, x)) + rest;
-    (n as i32, m.multiply_add(r * r, polynomial(m, COEFFICIENTS, r), r))
+    // Read from the bits: a cast of `n`, which has to answer for every number, is not compiled for vectors.
+    let n = (shifted.to_bits() as i32).wrapping_sub(ROUNDER.to_bits() as i32);
+    (n, m.multiply_add(r * r, polynomial(m, COEFFICIENTS, r), r))
 }
 
-/// `2^n` for `n` from -126 to 127.
+/// `2^n` for `n` from -126 to 127; any number elsewhere, as where the exponent is not a number.
 #[inline(always)]
 fn power_of_two(n: i32) -> f32 {
-    f32::from_bits(((n + 127) << 23) as u32)
+    f32::from_bits((n.wrapping_add(127) << 23) as u32)
 }
 
 /// `exp(x)` over the whole range, with an error of 1.3 units in the last place.

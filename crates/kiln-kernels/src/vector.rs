@@ -159,16 +159,21 @@ pub fn sum_of<T: Copy + Add<Output = T>, const N: usize>(lanes: [T; N]) -> T {
     halved(lanes, |a, b| a + b)
 }
 
-/// All lanes, a power of two of them, together by halves.
+/// All lanes, a power of two of them and at most [`LANES`], together by halves.
 #[inline(always)]
 fn halved<T: Copy, const N: usize>(mut lanes: [T; N], join: impl Fn(T, T) -> T) -> T {
-    let mut width = N / 2;
-    while width > 0 {
-        for lane in 0..width {
-            lanes[lane] = join(lanes[lane], lanes[lane + width]);
-        }
-        width /= 2;
+    const { assert!(N.is_power_of_two() && N <= LANES) };
+    // Steps of fixed widths: lanes that a width finds only at run time would lie in memory, and their sums with them.
+    macro_rules! halve {
+        ($($width:literal)*) => {
+            $(if N > $width {
+                for lane in 0..$width {
+                    lanes[lane] = join(lanes[lane], lanes[lane + $width]);
+                }
+            })*
+        };
     }
+    halve!(16 8 4 2 1);
     lanes[0]
 }
 

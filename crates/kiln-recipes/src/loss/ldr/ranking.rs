@@ -11,7 +11,7 @@ use super::choice::{Choice, choose};
 use super::comparison::{Comparison, HEAVY_NOISE};
 use super::contenders::untuned;
 use super::noise::corrupted;
-use super::settings::RankingSettings;
+use super::settings::{Perceptron, RankingSettings};
 use super::training::{top_accuracies, train};
 use crate::loss::small_sets::Sets;
 
@@ -56,12 +56,18 @@ pub(super) struct Job<'a> {
 }
 
 impl Job<'_> {
-    fn perform(&self, settings: &Settings, splits: &Splits, context: &JobContext) -> Result<Ended, LabError> {
+    fn perform(
+        &self,
+        settings: &Settings,
+        network: &Perceptron,
+        splits: &Splits,
+        context: &JobContext,
+    ) -> Result<Ended, LabError> {
         let (noisy, _) = corrupted(splits, self.noise, self.seed)?;
         let loss = LOSSES.build(self.loss)?;
         loss.check_classes(noisy.train.num_classes()).map_err(LabError::method)?;
         let device = context.device();
-        let network = train(settings, &noisy, &loss, self.rate, self.seed, context)?;
+        let network = train(settings, network, &noisy, &loss, self.rate, self.seed, context)?;
         Ok(match network {
             None => Ended { validation: None, test: None },
             Some(network) => Ended {
@@ -97,12 +103,12 @@ impl<'a, 'r> Trainings<'a, 'r> {
 
     /// Performs all `jobs`; those that an earlier call has performed are only read.
     pub(super) fn perform(&self, jobs: &[Job<'_>]) -> Result<Vec<Ended>, LabError> {
-        let (settings, sets) = (self.settings, self.sets);
+        let (settings, network, sets) = (self.settings, &self.own.network, self.sets);
         let key = |job: &Job<'_>| {
             let Job { set, noise, loss, rate, seed } = job;
             format!("{}-{noise}-{loss}-rate-{rate}-seed-{seed}", sets[*set].name)
         };
-        self.run.grid(self.part, jobs, key, |job, context| job.perform(settings, &sets[job.set], context))
+        self.run.grid(self.part, jobs, key, |job, context| job.perform(settings, network, &sets[job.set], context))
     }
 
     /// What the choices, of so many contenders a cell, come to on every seed.

@@ -2,6 +2,7 @@
 
 use kiln_data::{OpenOptions, SplitOptions};
 use kiln_lab::{LabError, Scale};
+use kiln_nn::{Activation, MlpNorm, NetworkConfig};
 use serde::{Deserialize, Serialize};
 
 use super::contenders::{self, ADAPTIVE, CROSS_ENTROPY, Contender, FIXED};
@@ -16,8 +17,6 @@ pub struct Settings {
     pub images: RankingSettings,
     /// Kinds of noise: `clean`, `uniform:RATE`, `class:RATE`.
     pub noises: Vec<String>,
-    /// Widths of the hidden layers.
-    pub hidden: Vec<usize>,
     /// Passes over the training split; the rate falls to a tenth after each third.
     pub epochs: usize,
     /// Examples a step.
@@ -41,6 +40,8 @@ pub struct Settings {
 pub struct RankingSettings {
     /// Data sets.
     pub datasets: Vec<String>,
+    /// The network.
+    pub network: Perceptron,
     /// Learning rates to choose from, for each loss on the noisy validation split.
     pub rates: Vec<f64>,
     /// How many of the run's seeds are used.
@@ -49,11 +50,36 @@ pub struct RankingSettings {
     pub tuning_seeds: usize,
 }
 
+/// A network of hidden layers.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Perceptron {
+    /// The paper's on tables: two hidden layers with tanh, as wide as there are inputs or classes, whichever are fewer.
+    Narrow,
+    /// Hidden layers of these widths, with rectification.
+    Wide(Vec<usize>),
+}
+
+impl Perceptron {
+    /// The network for rows of so many numbers and so many classes.
+    pub(super) fn config(&self, inputs: usize, classes: usize) -> NetworkConfig {
+        match self {
+            Self::Narrow => {
+                let hidden = vec![inputs.min(classes); 2];
+                NetworkConfig::Mlp { hidden, activation: Activation::Tanh, dropout: 0.0, norm: MlpNorm::None }
+            }
+            Self::Wide(hidden) => NetworkConfig::mlp(hidden.clone()),
+        }
+    }
+}
+
 /// Settings of the part on the learnt temperatures.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct TemperatureSettings {
     /// Data sets.
     pub datasets: Vec<String>,
+    /// The network.
+    pub network: Perceptron,
     /// Kind of noise.
     pub noise: String,
     /// Largest temperature.
@@ -103,26 +129,28 @@ impl Settings {
         Self {
             tables: RankingSettings {
                 datasets: ["digits", "letter", "vowel", "satellite_landsat"].map(String::from).to_vec(),
+                network: Perceptron::Narrow,
                 rates: rates.clone(),
                 seeds: 5,
                 tuning_seeds: 5,
             },
             images: RankingSettings {
                 datasets: ["fashion-mnist", "mnist"].map(String::from).to_vec(),
+                network: Perceptron::Wide(vec![128, 128]),
                 rates,
                 seeds: 3,
                 tuning_seeds: 3,
             },
             noises: noises.map(String::from).to_vec(),
-            hidden: vec![128],
             epochs,
             batch_size: 64,
-            weight_decay: 1e-3,
+            weight_decay: 5e-3,
             max_train: 1200,
             max_test: 1500,
             validation: 0.25,
             temperatures: TemperatureSettings {
                 datasets: ["digits", "fashion-mnist"].map(String::from).to_vec(),
+                network: Perceptron::Wide(vec![128, 128]),
                 noise: "uniform:0.3".into(),
                 lambda0: 1.0,
                 rate: 0.1,
@@ -142,8 +170,9 @@ impl Settings {
                 rates: rates.clone(),
                 seeds: 2,
                 tuning_seeds: 1,
+                ..full.tables
             },
-            images: RankingSettings { datasets: Vec::new(), rates, seeds: 2, tuning_seeds: 1 },
+            images: RankingSettings { datasets: Vec::new(), rates, seeds: 2, tuning_seeds: 1, ..full.images },
             noises: ["clean", "uniform:0.6", "class:0.3"].map(String::from).to_vec(),
             temperatures: TemperatureSettings { datasets: vec!["digits".into()], ..full.temperatures },
             contenders,
@@ -160,9 +189,9 @@ impl Settings {
             contender.further_rates.clear();
         }
         quick.tables.rates = vec![0.1];
+        quick.temperatures.network = Perceptron::Wide(vec![32]);
         Self {
             noises: ["clean", "uniform:0.6"].map(String::from).to_vec(),
-            hidden: vec![32],
             epochs,
             max_train: 400,
             max_test: 200,

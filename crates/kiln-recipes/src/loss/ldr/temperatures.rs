@@ -58,7 +58,9 @@ fn trained(settings: &Settings, splits: &Splits, run: &Run) -> Result<Vec<Rows>,
         let config = AldrKlConfig::paper().with_lambda0(own.lambda0).with_alpha(ALPHA);
         let loss = config.init().map_err(LabError::method)?;
         let (noisy, flipped) = corrupted(splits, &own.noise, *seed)?;
-        let Some(network) = train(settings, &noisy, &loss, own.rate, *seed, context)? else { return Ok(None) };
+        let Some(network) = train(settings, &own.network, &noisy, &loss, own.rate, *seed, context)? else {
+            return Ok(None);
+        };
         let device = context.device();
         let logits = predict_logits(&network, &noisy.train, &device);
         let surprise = loss.surprise(logits, noisy.train.all(&device).1).into_data().iter::<f64>().collect();

@@ -6,21 +6,24 @@ use burn::tensor::Device;
 use kiln_data::{ArrayDataset, Splits};
 use kiln_lab::train::{Fit, FitSettings, Objective, Schedule, fit, predict_logits};
 use kiln_lab::{JobContext, LabError};
-use kiln_nn::{Network, NetworkConfig};
+use kiln_nn::Network;
 
-use super::Settings;
+use super::settings::{Perceptron, Settings};
 
-/// Trains on `splits.train`; nothing where the training diverged, be it with its last step.
+/// Trains a network on `splits.train`; nothing where the training diverged, be it with its last step.
 pub(super) fn train(
     settings: &Settings,
+    network: &Perceptron,
     splits: &Splits,
     objective: &dyn Objective,
     rate: f64,
     seed: u64,
     context: &JobContext,
 ) -> Result<Option<Network>, LabError> {
-    let network = NetworkConfig::mlp(settings.hidden.clone())
-        .init_seeded(splits.train.input_shape(), splits.train.num_classes(), seed, &context.device().autodiff())
+    let (shape, classes) = (splits.train.input_shape(), splits.train.num_classes());
+    let network = network
+        .config(shape.iter().product(), classes)
+        .init_seeded(shape, classes, seed, &context.device().autodiff())
         .map_err(LabError::method)?;
     let course = FitSettings {
         epochs: settings.epochs,

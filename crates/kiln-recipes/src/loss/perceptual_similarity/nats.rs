@@ -73,15 +73,33 @@ impl Matching {
     }
 }
 
-/// Where the nats, between two weights linear in the logarithm of the weight, are those wanted; the nearest weight where
-/// they lie outside, and nothing without any.
+/// Where the nats, between two weights linear in the logarithm of the weight, are those wanted; beyond an end where all lie
+/// on one side of these, and nothing without any.
 fn weight_for(wanted: f64, points: &[(f64, f64)]) -> Option<f64> {
     let between = points.windows(2).find(|pair| (pair[0].1 - wanted) * (pair[1].1 - wanted) <= 0.0);
-    if let Some(&[(low, below), (high, above)]) = between {
-        let share = if above == below { 0.0 } else { (wanted - below) / (above - below) };
-        return Some(rounded((low.ln() + share * (high / low).ln()).exp()));
+    if let Some(&[low, high]) = between {
+        return Some(on_the_line(low, high, share_of_the_way(wanted, low, high)));
     }
-    nearest(wanted, points)
+    match *points {
+        [.., inner, end] if end.1 < wanted => Some(beyond(wanted, inner, end)),
+        [end, inner, ..] => Some(beyond(wanted, inner, end)),
+        _ => nearest(wanted, points),
+    }
+}
+
+/// The weight on the line through two at the end, but at most as far beyond it as they are apart; so far too where the line
+/// leads away from the wanted nats, which follow the weight only roughly.
+fn beyond(wanted: f64, inner: (f64, f64), end: (f64, f64)) -> f64 {
+    let share = share_of_the_way(wanted, inner, end);
+    on_the_line(inner, end, if share > 1.0 { share.min(2.0) } else { 2.0 })
+}
+
+fn share_of_the_way(wanted: f64, from: (f64, f64), to: (f64, f64)) -> f64 {
+    if to.1 == from.1 { 0.0 } else { (wanted - from.1) / (to.1 - from.1) }
+}
+
+fn on_the_line(from: (f64, f64), to: (f64, f64), share: f64) -> f64 {
+    rounded((from.0.ln() + share * (to.0 / from.0).ln()).exp())
 }
 
 /// The weight whose nats are nearest to those wanted.
@@ -163,11 +181,19 @@ mod tests {
     }
 
     #[test]
-    fn outside_of_what_was_tried_the_nearest_is_taken() {
+    fn outside_of_what_was_tried_the_search_goes_on() {
         let points = [(10.0, 5.0), (1000.0, 35.0)];
-        assert_eq!(weight_for(50.0, &points), Some(1000.0));
-        assert_eq!(weight_for(1.0, &points), Some(10.0));
+        assert_eq!(weight_for(50.0, &points), Some(10_000.0));
+        assert_eq!(weight_for(-10.0, &points), Some(1.0));
+        assert_eq!(weight_for(500.0, &points), Some(100_000.0), "not farther than the two are apart");
+        assert_eq!(weight_for(1.0, &[(10.0, 5.0)]), Some(10.0));
         assert_eq!(weight_for(1.0, &[]), None);
+    }
+
+    #[test]
+    fn nats_that_do_not_grow_with_the_weight_are_sought_a_whole_step_beyond() {
+        assert_eq!(weight_for(50.0, &[(10.0, 5.0), (100.0, 5.0)]), Some(1000.0));
+        assert_eq!(weight_for(50.0, &[(10.0, 6.0), (100.0, 5.0)]), Some(1000.0));
     }
 
     /// Codes whose nats are a curve over the logarithm of the weight.
@@ -196,11 +222,21 @@ mod tests {
     }
 
     #[test]
-    fn where_nothing_lies_between_nothing_is_trained_again() {
-        let (matchings, trained) = searched(3, |_| Some(2.0));
-        assert_eq!((trained, matchings[0].weight), (3, 500.0));
+    fn the_wanted_nats_are_found_beyond_the_weights_of_the_settings() {
+        // The grid is 500, 2000, 8000; 15 nats are at 20,000 and at 100.
+        for wanted in [20_000.0, 100.0] {
+            let (matchings, trained) = searched(4, |weight| Some(15.0 * (weight / wanted).sqrt()));
+            let off = matchings[0].weight / wanted - 1.0;
+            assert!(off.abs() < 0.05 && trained == 7, "{off} {trained}");
+        }
+    }
+
+    #[test]
+    fn a_weight_that_diverges_is_not_tried_twice() {
         let (matchings, trained) = searched(3, |_| None);
         assert_eq!((trained, matchings[0].weight), (3, 500.0));
+        let (matchings, trained) = searched(3, |weight| (weight <= 8000.0).then_some(weight / 1000.0));
+        assert_eq!((trained, matchings[0].weight), (4, 8000.0));
     }
 
     #[test]

@@ -164,11 +164,63 @@ fn layers_of_real_networks_are_those_of_burn() {
     }
 }
 
+/// Batches of images under 3 x 3 taps, whose columns are convolved by Winograd's F(4, 3): images, channels of a group, height
+/// and width; outputs of a group, groups, padding. The last ones leave strips, vectors and tasks unfilled.
+const BATCHES: [([usize; 4], usize, usize, usize); 6] = [
+    ([16, 16, 32, 32], 16, 1, 1),
+    ([16, 32, 16, 16], 32, 1, 1),
+    ([16, 64, 8, 8], 64, 1, 1),
+    ([19, 24, 14, 13], 17, 1, 0),
+    ([11, 8, 30, 9], 9, 3, 1),
+    ([9, 10, 22, 17], 12, 1, 2),
+];
+
+#[test]
+fn batches_under_nine_taps_are_those_of_burn() {
+    for ([images, channels, height, width], outputs, groups, padding) in BATCHES {
+        let options = ConvOptions::new([1; 2], [padding; 2], [1; 2], groups);
+        let x = random([images, channels * groups, height, width], DType::F32);
+        let weight = random([outputs * groups, channels, 3, 3], DType::F32);
+        agrees(x, weight, Some(random([outputs * groups], DType::F32)), &options);
+    }
+}
+
+#[test]
+fn a_rectified_batch_is_the_batch_without_what_is_negative() {
+    let (dims, outputs, ..) = BATCHES[0];
+    let options = ConvOptions::new([1; 2], [1; 2], [1; 2], 1);
+    let (x, weight) = (random(dims, DType::F32), random([outputs, dims[1], 3, 3], DType::F32));
+    let bias = Some(random([outputs], DType::F32));
+    let rectified = conv2d::forward_rectified(x.clone(), weight.clone(), bias.clone(), &options);
+    let output = conv2d::forward(x, weight, bias, &options);
+    assert_eq!(rectified.into_data(), output.clamp_min(0.0).into_data());
+}
+
+/// In a batch as anywhere else a pixel that is not a number, or infinite, is in the outputs that meet it, and in no others.
+#[test]
+fn a_pixel_that_is_no_number_spoils_the_outputs_that_meet_it() {
+    let (dims, outputs, ..) = BATCHES[1];
+    for pixel in [f32::NAN, f32::INFINITY] {
+        let options = ConvOptions::new([1; 2], [1; 2], [1; 2], 1);
+        let one = Tensor::full([1, 1, 1, 1], pixel, &Device::flex());
+        let x = random(dims, DType::F32).slice_assign([3..4, 0..1, 5..6, 7..8], one);
+        let output = conv2d::forward(x, random([outputs, dims[1], 3, 3], DType::F32), None, &options);
+        for (at, value) in values(&output).iter().enumerate() {
+            let (image, row, col) = (at / (outputs * 256), at / 16 % 16, at % 16);
+            let meets = image == 3 && (4..=6).contains(&row) && (6..=8).contains(&col);
+            assert_eq!(value.is_finite(), !meets, "image {image}, row {row}, column {col}: {value}");
+        }
+    }
+}
+
 #[test]
 fn any_number_of_threads_gives_the_same_bits() {
     let depthwise = ([8, 32, 30, 30], 32, 32, 1);
     let dense = LARGE.map(|(dims, outputs, kernel, ..)| (dims, outputs, 1, kernel));
-    for (dims, outputs, groups, kernel) in dense.into_iter().chain([(depthwise.0, depthwise.1, depthwise.2, 3)]) {
+    let batches = BATCHES.map(|(dims, outputs, ..)| (dims, outputs, 1, 3));
+    for (dims, outputs, groups, kernel) in
+        dense.into_iter().chain(batches).chain([(depthwise.0, depthwise.1, depthwise.2, 3)])
+    {
         let options = ConvOptions::new([1; 2], [kernel / 2; 2], [1; 2], groups);
         let weight = random([outputs, dims[1] / groups, kernel, kernel], DType::F32);
         let (x, bias) = (random(dims, DType::F32), random([outputs], DType::F32));

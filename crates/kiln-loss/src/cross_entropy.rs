@@ -4,7 +4,7 @@ use burn::config::Config;
 use burn::tensor::{Int, Tensor, activation::log_softmax};
 
 use crate::class_targets::{ClassWeights, check_label_smoothing, mix_label_smoothing, reduce};
-use crate::rows::{HostRows, each, softmax, sums, weighted_sum};
+use crate::rows::{HostRows, Line, SoftmaxRow, ThroughSoftmax, softmax, weighted_sum};
 use crate::{ClassificationLoss, LossError, Reduction};
 
 const NAME: &str = "cross-entropy";
@@ -72,7 +72,11 @@ impl ClassificationLoss for CrossEntropyLoss {
     fn forward_no_reduction(&self, logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
         if let Some(mut rows) = HostRows::of(&logits, &targets) {
             let weights = self.class_weights.of_classes(NAME, logits.dims()[1]);
-            let losses = rows.map(|| (), |(), _, row, target| self.of_row(row, target, weights));
+            let look = ThroughSoftmax { with_scores: self.label_smoothing > 0.0, ..ThroughSoftmax::default() };
+            let losses = match weights.filter(|_| self.label_smoothing > 0.0) {
+                None => rows.onto_lines(look, |row| self.line(row, weights)),
+                Some(weights) => rows.map(|| (), |(), _, row, target| self.of_weighted_row(row, target, weights)),
+            };
             return rows.into_losses(logits, losses);
         }
         let losses = -log_softmax(logits, 1);
@@ -92,34 +96,35 @@ impl ClassificationLoss for CrossEntropyLoss {
 }
 
 impl CrossEntropyLoss {
+    /// The loss of a row and its gradient, on the line over the powers: with label smoothing, where all weights are one.
+    fn line(&self, row: &SoftmaxRow, weights: Option<&[f64]>) -> Line {
+        let classes = row.powers.classes() as f64;
+        let spread = self.label_smoothing / classes;
+        let own = (1.0 - self.label_smoothing) * weights.map_or(1.0, |weights| weights[row.target]);
+        let log_normaliser = f64::from(row.powers.max) + row.powers.log_sum();
+        Line {
+            loss: own * row.nll() + if spread > 0.0 { spread * (classes * log_normaliser - row.scores) } else { 0.0 },
+            slope: (own + spread * classes) / f64::from(row.powers.sum),
+            intercept: spread,
+            own: -own,
+        }
+    }
+
     /// The loss of a row of scores, which becomes its gradient `softmax(s)_k sum_j w_j q_j - w_k q_k`.
-    fn of_row(&self, row: &mut [f32], target: usize, weights: Option<&[f64]>) -> f32 {
-        let classes = row.len() as f64;
-        let (certain, spread) = (1.0 - self.label_smoothing, self.label_smoothing / classes);
-        let weight = |class: usize| weights.map_or(1.0, |weights| weights[class]);
+    fn of_weighted_row(&self, row: &mut [f32], target: usize, weights: &[f64]) -> f32 {
+        let (certain, spread) = (1.0 - self.label_smoothing, self.label_smoothing / row.len() as f64);
         let own = f64::from(row[target]);
         // `sum_k w_k` and `sum_k w_k s_k`, before the scores become powers.
-        let all = (spread > 0.0).then(|| match weights {
-            Some(weights) => (weights.iter().sum(), weighted_sum(row, weights)),
-            None => (classes, sums(row).0),
-        });
+        let (all_weights, all_scores) = (weights.iter().sum::<f64>(), weighted_sum(row, weights));
         let powers = softmax(row, 1.0);
-        let (max, log_sum) = (f64::from(powers.max), f64::from(powers.sum).ln());
-        let mut loss = certain * weight(target) * (log_sum - (own - max));
-        let mut total = certain * weight(target);
-        if let Some((all_weights, all_scores)) = all {
-            loss += spread * (all_weights * (max + log_sum) - all_scores);
-            total += spread * all_weights;
+        let log_normaliser = f64::from(powers.max) + powers.log_sum();
+        let certain = certain * weights[target];
+        let loss = certain * (log_normaliser - own) + spread * (all_weights * log_normaliser - all_scores);
+        let scale = (certain + spread * all_weights) / f64::from(powers.sum);
+        for (power, weight) in row.iter_mut().zip(weights) {
+            *power = (f64::from(*power) * scale - spread * weight) as f32;
         }
-        let scale = total / f64::from(powers.sum);
-        match weights.filter(|_| spread > 0.0) {
-            Some(weights) => row
-                .iter_mut()
-                .zip(weights)
-                .for_each(|(power, weight)| *power = (f64::from(*power) * scale - spread * weight) as f32),
-            None => each(row, |power| (f64::from(power) * scale - spread) as f32),
-        }
-        row[target] -= (certain * weight(target)) as f32;
+        row[target] -= certain as f32;
         loss as f32
     }
 }

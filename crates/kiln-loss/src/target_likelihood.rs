@@ -4,7 +4,7 @@ use burn::tensor::{IndexingUpdateOp, Int, Tensor};
 use kiln_autodiff::with_known_gradient;
 
 use crate::quantity::Quantity;
-use crate::rows::{HostRows, each, softmax};
+use crate::rows::{HostRows, Line, SoftmaxRow, ThroughSoftmax};
 
 /// A function of `nll = -log softmax(s)_y`, with its derivative; outside the graph.
 pub(crate) trait OfLikelihood: Sync {
@@ -20,7 +20,7 @@ pub(crate) trait OfLikelihood: Sync {
 /// - output: `[batch_size]`
 pub(crate) fn of_likelihood(logits: Tensor<2>, targets: Tensor<1, Int>, function: &impl OfLikelihood) -> Tensor<1> {
     if let Some(mut rows) = HostRows::of(&logits, &targets) {
-        let losses = rows.map(|| (), |(), _, row, target| of_row(row, target, function));
+        let losses = rows.onto_lines(ThroughSoftmax::default(), |row| line_of_likelihood(row, function));
         return rows.into_losses(logits, losses);
     }
     let [rows, _] = logits.dims();
@@ -37,16 +37,10 @@ pub(crate) fn of_likelihood(logits: Tensor<2>, targets: Tensor<1, Int>, function
     })
 }
 
-/// The loss of a row of scores, which becomes its gradient.
-fn of_row(row: &mut [f32], target: usize, function: &impl OfLikelihood) -> f32 {
-    let own = row[target];
-    let powers = softmax(row, 1.0);
-    let nll = f64::from(powers.sum).ln() - f64::from(own - powers.max);
-    let (value, slope) = function.at(nll);
-    let scale = (slope / f64::from(powers.sum)) as f32;
-    each(row, |power| power * scale);
-    row[target] -= slope as f32;
-    value as f32
+/// The loss of a row with the gradient `slope(nll) (softmax(s) - e_y)`, on the line over the powers.
+pub(crate) fn line_of_likelihood(row: &SoftmaxRow, function: &impl OfLikelihood) -> Line {
+    let (loss, slope) = function.at(row.nll());
+    Line { loss, slope: slope / f64::from(row.powers.sum), intercept: 0.0, own: -slope }
 }
 
 /// `p_y` from its negative logarithm.

@@ -31,9 +31,10 @@ pub fn applies(x: &Tensor<4>, weight: &Tensor<4>, bias: Option<&Tensor<1>>) -> b
 /// y[n, o, p] = b[o] + sum_{c, t} W[o, c, t] x[n, c, p stride + t dilation - padding]
 /// ```
 /// By the kernel for tensors outside the graph to which it [`applies`], else by Burn's [`module::conv2d`]. In `f32` a padded
-/// copy of an image stays in the processor's cache, in which every tap is a shift, and the sums stay in registers. Maps whose
-/// rows would leave most of a vector empty, and `f64`, are unfolded tile by tile for products of matrices; depthwise
-/// convolutions are sums of shifted images.
+/// copy of an image stays in the processor's cache, in which every tap is a shift, and the sums stay in registers; under
+/// 3 x 3 taps with stride 1 the columns of batches are convolved by Winograd's F(4, 3), which multiplies half as often and
+/// rounds a little more. Maps whose rows would leave most of a vector empty, and `f64`, are unfolded tile by tile for
+/// products of matrices; depthwise convolutions are sums of shifted images.
 ///
 /// # Shapes
 /// - `x`: `[batch_size, channels_in, height, width]`

@@ -15,5 +15,6 @@ mod phi;
 mod smooth;
 
 pub use loss::{CompSumLoss, CompSumLossConfig};
+pub(crate) use phi::Phi1;
 pub use phi::{CompSumPhi2, NllClip};
 pub use smooth::{AdversarialOutput, SmoothAdvCompSum, SmoothAdvCompSumConfig};

@@ -7,7 +7,7 @@ use super::LogitNorm;
 use crate::error::require;
 use crate::gaps::{gaps, of_gaps};
 use crate::margin::check_margin;
-use crate::rows::{HostRows, each, softmax};
+use crate::rows::{HostRows, Line, Look, SoftmaxRow, ThroughSoftmax};
 use crate::{ClassificationLoss, LossError};
 
 const NAME: &str = "ldr-kl";
@@ -99,7 +99,7 @@ impl ClassificationLoss for LdrKl {
     fn forward_no_reduction(&self, logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
         let logits = self.normalize.apply(logits);
         if let Some(mut rows) = HostRows::of(&logits, &targets) {
-            let losses = rows.map(|| (), |(), _, row, target| of_row(row, target, self.margin, self.lambda) as f32);
+            let losses = rows.onto_lines(look(self.margin, self.lambda), |row| line(row, self.lambda));
             return rows.into_losses(logits, losses);
         }
         of_gaps(logits, targets, self.margin, |gaps, _| self.soft_maximum(gaps))
@@ -113,14 +113,21 @@ pub(super) fn check_temperature(loss: &'static str, name: &'static str, value: f
 
 /// `lambda log mean exp(d / lambda)` of a row of scores, which becomes its gradient `softmax(d / lambda) - e_y`.
 pub(super) fn of_row(row: &mut [f32], target: usize, margin: f64, lambda: f64) -> f64 {
-    // With the margin taken off the target's own score, the gaps are the scores less that one, its own gap as well.
-    row[target] -= margin as f32;
-    let own = row[target];
-    let powers = softmax(row, (1.0 / lambda) as f32);
-    let scale = 1.0 / powers.sum;
-    each(row, |power| power * scale);
-    row[target] -= 1.0;
-    f64::from(powers.max - own) + lambda * powers.log_mean
+    let line = line(&look(margin, lambda).at_row(row, target), lambda);
+    line.replace(row, target);
+    line.loss
+}
+
+/// With the margin taken off the target's own score, the gaps are the scores less that one, its own gap as well.
+fn look(margin: f64, lambda: f64) -> ThroughSoftmax {
+    ThroughSoftmax { inverse: (1.0 / lambda) as f32, margin: margin as f32, ..ThroughSoftmax::default() }
+}
+
+/// The loss and its gradient `softmax(d / lambda) - e_y`, on the line over the powers.
+fn line(row: &SoftmaxRow, lambda: f64) -> Line {
+    let SoftmaxRow { own, powers, .. } = *row;
+    let loss = f64::from(powers.max - own) + lambda * powers.log_mean();
+    Line { loss, slope: 1.0 / f64::from(powers.sum), intercept: 0.0, own: -1.0 }
 }
 
 /// `lambda log mean exp(d / lambda)` of each row, `[batch_size, 1]`, and `softmax(d / lambda)`, for temperatures

@@ -4,12 +4,16 @@ use burn::config::Config;
 use burn::tensor::{Int, Tensor};
 use serde::{Deserialize, Serialize};
 
+use super::distribution::normalized_line;
 use super::{
-    AsymmetricCrossEntropyLossConfig, AsymmetricUnhingedLossConfig, NormalizedCrossEntropyLoss,
-    ReverseCrossEntropyLossConfig,
+    AsymmetricCrossEntropyLoss, AsymmetricCrossEntropyLossConfig, AsymmetricUnhingedLoss, AsymmetricUnhingedLossConfig,
+    NormalizedCrossEntropyLoss, ReverseCrossEntropyLoss, ReverseCrossEntropyLossConfig,
 };
-use crate::comp_sum::CompSumLoss;
+use crate::comp_sum::Phi1;
 use crate::error::require;
+use crate::quantity::Quantity;
+use crate::rows::{HostRows, SoftmaxRow, ThroughSoftmax};
+use crate::target_likelihood::{OfLikelihood, line_of_likelihood, of_likelihood};
 use crate::{ClassificationLoss, LossError};
 
 /// The passive half of an [`ActivePassiveLoss`], with its default settings.
@@ -50,11 +54,13 @@ impl ActivePassiveLossConfig {
             let valid = value >= 0.0 && value.is_finite();
             require(valid, "active-passive", name, value, "a finite number of at least 0")
         };
-        let passive: Box<dyn ClassificationLoss> = match self.loss {
-            PassiveLoss::ReverseCrossEntropy => Box::new(ReverseCrossEntropyLossConfig::new().init()?),
-            PassiveLoss::Mae => Box::new(CompSumLoss::mae()),
-            PassiveLoss::AsymmetricUnhinged => Box::new(AsymmetricUnhingedLossConfig::new().init()?),
-            PassiveLoss::AsymmetricCrossEntropy => Box::new(AsymmetricCrossEntropyLossConfig::new().init()?),
+        let passive = match self.loss {
+            PassiveLoss::ReverseCrossEntropy => Passive::Reverse(ReverseCrossEntropyLossConfig::new().init()?),
+            PassiveLoss::Mae => Passive::Mae(Phi1::mae()),
+            PassiveLoss::AsymmetricUnhinged => Passive::Unhinged(AsymmetricUnhingedLossConfig::new().init()?),
+            PassiveLoss::AsymmetricCrossEntropy => {
+                Passive::CrossEntropy(AsymmetricCrossEntropyLossConfig::new().init()?)
+            }
         };
         Ok(ActivePassiveLoss { weights: (weight("active", self.active)?, weight("passive", self.passive)?), passive })
     }
@@ -69,12 +75,42 @@ impl ActivePassiveLossConfig {
 #[derive(Debug)]
 pub struct ActivePassiveLoss {
     weights: (f64, f64),
-    passive: Box<dyn ClassificationLoss>,
+    passive: Passive,
+}
+
+/// The passive half.
+#[derive(Debug)]
+enum Passive {
+    Reverse(ReverseCrossEntropyLoss),
+    Mae(Phi1),
+    Unhinged(AsymmetricUnhingedLoss),
+    CrossEntropy(AsymmetricCrossEntropyLoss),
+}
+
+impl OfLikelihood for Passive {
+    fn at<N: Quantity>(&self, nll: N) -> (N, N) {
+        match self {
+            Self::Reverse(loss) => loss.at(nll),
+            Self::Mae(loss) => loss.at(nll),
+            Self::Unhinged(loss) => loss.at(nll),
+            Self::CrossEntropy(loss) => loss.at(nll),
+        }
+    }
 }
 
 impl ClassificationLoss for ActivePassiveLoss {
     fn forward_no_reduction(&self, logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
-        let active = NormalizedCrossEntropyLoss.forward_no_reduction(logits.clone(), targets.clone());
-        active * self.weights.0 + self.passive.forward_no_reduction(logits, targets) * self.weights.1
+        let (active, passive) = self.weights;
+        if let Some(mut rows) = HostRows::of(&logits, &targets) {
+            let line = |row: &SoftmaxRow| {
+                let of_passive = line_of_likelihood(row, &self.passive).times(passive);
+                normalized_line(row).times(active).plus(of_passive)
+            };
+            let look = ThroughSoftmax { with_scores: true, ..ThroughSoftmax::default() };
+            let losses = rows.onto_lines(look, line);
+            return rows.into_losses(logits, losses);
+        }
+        let normalized = NormalizedCrossEntropyLoss.forward_no_reduction(logits.clone(), targets.clone());
+        normalized * active + of_likelihood(logits, targets, &self.passive) * passive
     }
 }

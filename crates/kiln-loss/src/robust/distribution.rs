@@ -6,7 +6,8 @@ use kiln_autodiff::with_known_gradient;
 
 use crate::error::require;
 use crate::rows::{
-    FusedKernel, HostRows, LANES, MultiplyAdd, each, filled_up, log_of_positive, softmax, sum_of, sums, vectorised,
+    FusedKernel, HostRows, LANES, Line, MultiplyAdd, SoftmaxRow, ThroughSoftmax, each, filled_up, log_of_positive,
+    softmax, sum_of, sums, vectorised,
 };
 use crate::{ClassificationLoss, LossError};
 
@@ -39,7 +40,8 @@ pub struct NormalizedCrossEntropyLoss;
 impl ClassificationLoss for NormalizedCrossEntropyLoss {
     fn forward_no_reduction(&self, logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
         if let Some(mut rows) = HostRows::of(&logits, &targets) {
-            let losses = rows.map(|| (), |(), _, row, target| normalized_of_row(row, target));
+            let look = ThroughSoftmax { with_scores: true, ..ThroughSoftmax::default() };
+            let losses = rows.onto_lines(look, normalized_line);
             return rows.into_losses(logits, losses);
         }
         let [rows, classes] = logits.dims();
@@ -58,18 +60,14 @@ impl ClassificationLoss for NormalizedCrossEntropyLoss {
     }
 }
 
-/// The normalised cross-entropy of a row of scores, which becomes its gradient.
-fn normalized_of_row(row: &mut [f32], target: usize) -> f32 {
-    let (own, scores, classes) = (f64::from(row[target]), sums(row).0, row.len() as f64);
-    let powers = softmax(row, 1.0);
-    let log_sum = f64::from(powers.max) + f64::from(powers.sum).ln();
-    let total = scores - classes * log_sum;
-    let share = (own - log_sum) / total;
+/// The normalised cross-entropy of a row, on the line over the powers; the sum of the scores is needed.
+pub(super) fn normalized_line(row: &SoftmaxRow) -> Line {
+    let (classes, sum) = (row.powers.classes() as f64, f64::from(row.powers.sum));
+    let log_sum = f64::from(row.powers.max) + row.powers.log_sum();
+    let total = row.scores - classes * log_sum;
+    let share = (f64::from(row.own) - log_sum) / total;
     // d own = e_y - p and d total = 1 - D p.
-    let (slope, rest) = ((share * classes - 1.0) / total / f64::from(powers.sum), share / total);
-    each(row, |power| (f64::from(power) * slope - rest) as f32);
-    row[target] += (1.0 / total) as f32;
-    share as f32
+    Line { loss: share, slope: (share * classes - 1.0) / total / sum, intercept: share / total, own: 1.0 / total }
 }
 
 /// Configuration of [`BrierLoss`].

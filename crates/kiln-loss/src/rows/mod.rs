@@ -5,10 +5,12 @@
 //! are left to the operations. The results do not depend on the number of threads, because no row depends on another.
 
 mod each;
+mod lines;
 mod softmax;
 mod sums;
 #[cfg(test)]
 mod tests;
+mod tile;
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use kiln_autodiff::custom_gradient;
@@ -19,8 +21,10 @@ pub(crate) use kiln_kernels::elementary::{double_exp_of_negative, exp_of_negativ
 pub(crate) use kiln_kernels::vector::{
     FusedKernel, Kernel, LANES, MultiplyAdd, filled_up, largest, sum_of, vectorised,
 };
-pub(crate) use softmax::{Softmax, entropy, softmax};
+pub(crate) use lines::{Line, Look};
+pub(crate) use softmax::{Softmax, SoftmaxRow, ThroughSoftmax, entropy, softmax};
 pub(crate) use sums::{sums, weighted_sum};
+pub(crate) use tile::{ROWS, Tile};
 
 /// Scores that are not worth a second thread.
 const SCORES_A_TASK: usize = 4096;
@@ -57,19 +61,33 @@ impl HostRows {
         scratch: impl Fn() -> S + Sync,
         work: impl Fn(&mut S, usize, &mut [f32], usize) -> T + Sync,
     ) -> Vec<T> {
+        let classes = self.classes;
+        self.in_tasks(|first, scores, targets| {
+            let mut scratch = scratch();
+            let rows = scores.chunks_mut(classes).zip(targets).enumerate();
+            rows.map(|(row, (scores, &target))| work(&mut scratch, first + row, scores, target)).collect()
+        })
+    }
+
+    /// Turns each row of scores into its gradient on the `line` of what is seen of it; gives the losses.
+    pub(crate) fn onto_lines<L: Look>(&mut self, look: L, line: impl Fn(&L::Seen) -> Line + Sync) -> Vec<f32> {
+        self.in_tasks(|_, scores, targets| lines::onto_lines(scores, targets, &look, &line))
+    }
+
+    /// Gathers what `work` answers to some rows at a time, of which it is given the place of the first, the scores and the
+    /// targets.
+    fn in_tasks<T: Send>(&mut self, work: impl Fn(usize, &mut [f32], &[usize]) -> Vec<T> + Sync) -> Vec<T> {
         let Self { scores, targets, classes } = self;
         let scores = scores.as_mut_slice::<f32>().expect("scores of single precision");
         let rows_a_task = (SCORES_A_TASK / *classes).max(1);
-        // Some tasks a thread, so that none waits long for the others.
+        // Some tasks a thread, so that none waits long for the others; whole tiles.
         let rows_a_task = rows_a_task.max(targets.len().div_ceil(4 * rayon::current_num_threads()));
+        let rows_a_task = rows_a_task.next_multiple_of(ROWS);
         let mut answers: Vec<Vec<T>> = (0..targets.len().div_ceil(rows_a_task)).map(|_| Vec::new()).collect();
         let scores = scores.chunks_mut(rows_a_task * *classes);
         let tasks = scores.zip(targets.chunks(rows_a_task)).zip(&mut answers).enumerate();
         share(tasks.collect(), |(task, ((scores, targets), answers))| {
-            let mut scratch = scratch();
-            let rows = scores.chunks_mut(*classes).zip(targets).enumerate();
-            let work = |(row, (scores, &target))| work(&mut scratch, task * rows_a_task + row, scores, target);
-            answers.extend(rows.map(work));
+            *answers = work(task * rows_a_task, scores, targets);
         });
         answers.into_iter().flatten().collect()
     }

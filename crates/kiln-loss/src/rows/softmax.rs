@@ -3,6 +3,10 @@
 use kiln_kernels::elementary::{exp_of_negative_and_excess, log_of_positive};
 use kiln_kernels::vector::{FusedKernel, LANES, MultiplyAdd, filled_up, largest, sum_of, vectorised};
 
+use super::lines::Look;
+use super::sums::sums;
+use super::tile::{ROWS, Tile};
+
 /// What the exponentials of a row leave behind.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Softmax {
@@ -10,18 +14,137 @@ pub(crate) struct Softmax {
     pub(crate) max: f32,
     /// `sum_k exp((s_k - max) / lambda)`.
     pub(crate) sum: f32,
+    /// `sum_k (exp((s_k - max) / lambda) - 1)`.
+    excess: f32,
+    classes: usize,
+}
+
+impl Softmax {
+    /// Of the row.
+    pub(crate) fn classes(self) -> usize {
+        self.classes
+    }
+
+    /// `log sum_k exp((s_k - max) / lambda)`.
+    pub(crate) fn log_sum(self) -> f64 {
+        f64::from(self.sum).ln()
+    }
+
     /// `log mean_k exp((s_k - max) / lambda)`.
-    pub(crate) log_mean: f64,
+    pub(crate) fn log_mean(self) -> f64 {
+        let classes = self.classes as f64;
+        // Where all powers are near one, what they are above or below it says more than their sum.
+        let mean = f64::from(self.sum) / classes;
+        if mean < 0.5 { mean.ln() } else { (f64::from(self.excess) / classes).ln_1p() }
+    }
 }
 
 /// Replaces every score by `exp((s_k - max) / lambda)`, where `inverse` is `1 / lambda`.
 pub(crate) fn softmax(row: &mut [f32], inverse: f32) -> Softmax {
-    let classes = row.len() as f64;
+    let classes = row.len();
     let (max, sum, excess) = vectorised(Exponentials { row, inverse });
-    // Where all powers are near one, what they are above or below it says more than their sum.
-    let mean = f64::from(sum) / classes;
-    let log_mean = if mean < 0.5 { mean.ln() } else { (f64::from(excess) / classes).ln_1p() };
-    Softmax { max, sum, log_mean }
+    Softmax { max, sum, excess, classes }
+}
+
+/// Losses that see a row through its softmax, and leave the powers `exp((s_k - max) / lambda)` in its place.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ThroughSoftmax {
+    /// `1 / lambda`.
+    pub(crate) inverse: f32,
+    /// What is taken off the target's score before.
+    pub(crate) margin: f32,
+    /// Whether the sum of the scores is wanted.
+    pub(crate) with_scores: bool,
+}
+
+impl Default for ThroughSoftmax {
+    fn default() -> Self {
+        Self { inverse: 1.0, margin: 0.0, with_scores: false }
+    }
+}
+
+/// What such a loss sees of a row.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SoftmaxRow {
+    pub(crate) target: usize,
+    /// The target's score, less the margin.
+    pub(crate) own: f32,
+    /// The sum of the scores, where it is wanted.
+    pub(crate) scores: f64,
+    pub(crate) powers: Softmax,
+}
+
+impl SoftmaxRow {
+    /// `-log softmax(s)_y` at the temperature one.
+    pub(crate) fn nll(&self) -> f64 {
+        self.powers.log_sum() - (f64::from(self.own) - f64::from(self.powers.max))
+    }
+}
+
+impl Look for ThroughSoftmax {
+    type Seen = SoftmaxRow;
+
+    fn at_row(&self, row: &mut [f32], target: usize) -> SoftmaxRow {
+        row[target] -= self.margin;
+        let own = row[target];
+        let scores = if self.with_scores { sums(row).0 } else { 0.0 };
+        SoftmaxRow { target, own, scores, powers: softmax(row, self.inverse) }
+    }
+
+    fn at_tile(&self, tile: &mut Tile, targets: &[usize]) -> [SoftmaxRow; ROWS] {
+        let classes = tile.classes().len();
+        let mut own = [0.0; ROWS];
+        for (lane, &target) in targets.iter().enumerate() {
+            let score = &mut tile.classes_mut()[target][lane];
+            *score -= self.margin;
+            own[lane] = *score;
+        }
+        let TilePowers { max, sum, excess, scores } = vectorised(OfTile { tile, inverse: self.inverse });
+        std::array::from_fn(|lane| SoftmaxRow {
+            target: targets.get(lane).copied().unwrap_or(0),
+            own: own[lane],
+            scores: scores[lane],
+            powers: Softmax { max: max[lane], sum: sum[lane], excess: excess[lane], classes },
+        })
+    }
+}
+
+struct OfTile<'a> {
+    tile: &'a mut Tile,
+    inverse: f32,
+}
+
+struct TilePowers {
+    max: [f32; ROWS],
+    sum: [f32; ROWS],
+    excess: [f32; ROWS],
+    scores: [f64; ROWS],
+}
+
+impl FusedKernel for OfTile<'_> {
+    type Output = TilePowers;
+
+    #[inline(always)]
+    fn run_with<M: MultiplyAdd>(self, m: M) -> TilePowers {
+        let Self { tile, inverse } = self;
+        let (mut max, mut scores) = ([f32::NEG_INFINITY; ROWS], [0.0; ROWS]);
+        for numbers in tile.classes() {
+            for lane in 0..ROWS {
+                max[lane] = if numbers[lane] > max[lane] { numbers[lane] } else { max[lane] };
+                scores[lane] += f64::from(numbers[lane]);
+            }
+        }
+        let (mut sum, mut excess) = ([0.0; ROWS], [0.0; ROWS]);
+        for numbers in tile.classes_mut() {
+            for lane in 0..ROWS {
+                let (power, more) = exp_of_negative_and_excess(m, (numbers[lane] - max[lane]) * inverse);
+                numbers[lane] = power;
+                sum[lane] += power;
+                excess[lane] += more;
+            }
+        }
+        TilePowers { max, sum, excess, scores }
+    }
 }
 
 struct Exponentials<'a> {
@@ -114,7 +237,7 @@ mod tests {
                 let mean_below = exponents().map(f64::exp_m1).sum::<f64>() / classes as f64;
                 let exact = mean_below.ln_1p();
                 assert_eq!(found.max, max);
-                assert!((found.log_mean - exact).abs() <= 1e-6 * exact.abs(), "{classes}, {lambda}: {found:?}");
+                assert!((found.log_mean() - exact).abs() <= 1e-6 * exact.abs(), "{classes}, {lambda}: {found:?}");
                 for (power, exponent) in row.iter().zip(exponents()) {
                     assert!((f64::from(*power) - exponent.exp()).abs() < 1e-6, "{classes}, {lambda}");
                 }

@@ -3,7 +3,7 @@
 use burn::tensor::{Int, Tensor};
 
 use super::Partials;
-use crate::rows::{HostRows, Kernel, LANES, each, filled_up, sum_of, vectorised};
+use crate::rows::{HostRows, Kernel, LANES, Line, Look, ROWS, Tile, filled_up, largest, sum_of, vectorised};
 
 /// What a loss of the family sees of a row, besides the target's logit.
 #[derive(Debug, Clone, Copy)]
@@ -31,21 +31,79 @@ pub(super) fn of_moments(
     partials: impl Fn(&Moments, f64, usize) -> Partials + Sync + Send,
 ) -> Option<Tensor<1>> {
     let mut rows = HostRows::of(logits, targets)?;
-    let losses = rows.map(|| (), |(), _, row, target| of_row(row, target, &partials));
+    let losses = rows.onto_lines(ThroughMoments, |row| {
+        let Partials { loss, da, dq, ds, .. } = partials(&row.moments, row.own, row.classes);
+        // 2 F_v (o - s/D) + F_s
+        let slope = 2.0 * dq;
+        let mean = row.moments.sum / row.classes as f64;
+        Line { loss, slope, intercept: slope * mean - ds, own: da }
+    });
     Some(rows.into_losses(logits.clone(), losses))
 }
 
-/// The loss of a row of logits, which becomes its gradient.
-fn of_row(row: &mut [f32], target: usize, partials: impl Fn(&Moments, f64, usize) -> Partials) -> f32 {
-    let classes = row.len();
-    let moments = vectorised(OfRow { row });
-    let Partials { loss, da, dq, ds, .. } = partials(&moments, f64::from(row[target]), classes);
-    // 2 F_v (o - s/D) + F_s on one line, its slope and intercept in double precision.
-    let (slope, mean) = (2.0 * dq, moments.sum / classes as f64);
-    let own = slope * (f64::from(row[target]) - mean) + ds + da;
-    each(row, |logit| (slope * (f64::from(logit) - mean) + ds) as f32);
-    row[target] = own as f32;
-    loss as f32
+/// Leaves a row as it is.
+struct ThroughMoments;
+
+struct MomentsRow {
+    moments: Moments,
+    /// The target's logit.
+    own: f64,
+    classes: usize,
+}
+
+impl Look for ThroughMoments {
+    type Seen = MomentsRow;
+
+    fn at_row(&self, row: &mut [f32], target: usize) -> MomentsRow {
+        MomentsRow { moments: vectorised(OfRow { row }), own: f64::from(row[target]), classes: row.len() }
+    }
+
+    fn at_tile(&self, tile: &mut Tile, targets: &[usize]) -> [MomentsRow; ROWS] {
+        let classes = tile.classes().len();
+        let moments = vectorised(OfTile { tile });
+        std::array::from_fn(|lane| {
+            let own = targets.get(lane).map_or(0.0, |&target| f64::from(tile.classes()[target][lane]));
+            MomentsRow { moments: moments[lane], own, classes }
+        })
+    }
+}
+
+struct OfTile<'a> {
+    tile: &'a Tile,
+}
+
+impl Kernel for OfTile<'_> {
+    type Output = [Moments; ROWS];
+
+    #[inline(always)]
+    fn run(self) -> [Moments; ROWS] {
+        let logits = self.tile.classes();
+        let (mut sums, mut magnitudes) = ([0.0; ROWS], [0.0_f32; ROWS]);
+        for logits in logits {
+            for lane in 0..ROWS {
+                sums[lane] += f64::from(logits[lane]);
+                magnitudes[lane] = f32::max(magnitudes[lane], logits[lane].abs());
+            }
+        }
+        let mut means = [0.0; ROWS];
+        for lane in 0..ROWS {
+            means[lane] = sums[lane] / logits.len() as f64;
+        }
+        let (mut squares, mut deviations) = ([0.0; ROWS], [0.0; ROWS]);
+        for logits in logits {
+            for lane in 0..ROWS {
+                let deviation = f64::from(logits[lane]) - means[lane];
+                squares[lane] += deviation * deviation;
+                deviations[lane] = f64::max(deviations[lane], deviation.abs());
+            }
+        }
+        std::array::from_fn(|lane| Moments {
+            sum: sums[lane],
+            centred: squares[lane],
+            magnitude: f64::from(magnitudes[lane]),
+            deviation: deviations[lane],
+        })
+    }
 }
 
 struct OfRow<'a> {
@@ -58,11 +116,11 @@ impl Kernel for OfRow<'_> {
     #[inline(always)]
     fn run(self) -> Moments {
         let (chunks, rest) = self.row.as_chunks::<LANES>();
-        let (mut sums, mut magnitudes) = ([0.0; LANES], [0.0; LANES]);
+        let (mut sums, mut magnitudes) = ([0.0; LANES], [0.0_f32; LANES]);
         for chunk in chunks.iter().chain([&filled_up(rest, 0.0)]) {
             for lane in 0..LANES {
                 sums[lane] += f64::from(chunk[lane]);
-                magnitudes[lane] = f64::max(magnitudes[lane], f64::from(chunk[lane].abs()));
+                magnitudes[lane] = f32::max(magnitudes[lane], chunk[lane].abs());
             }
         }
         let sum = sum_of(sums);
@@ -81,7 +139,7 @@ impl Kernel for OfRow<'_> {
         for lane in 0..rest.len() {
             add(rest, lane);
         }
-        let largest = |lanes: [f64; LANES]| lanes.into_iter().fold(0.0, f64::max);
-        Moments { sum, centred: sum_of(squares), magnitude: largest(magnitudes), deviation: largest(deviations) }
+        let (magnitude, deviation) = (f64::from(largest(&magnitudes, 0.0)), largest(&deviations, 0.0));
+        Moments { sum, centred: sum_of(squares), magnitude, deviation }
     }
 }

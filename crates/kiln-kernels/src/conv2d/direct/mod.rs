@@ -6,6 +6,7 @@ mod cover;
 mod planes;
 mod products;
 mod walk;
+mod winograd;
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -15,6 +16,7 @@ use cover::Cover;
 use planes::Planes;
 use products::Products;
 use walk::Walk;
+use winograd::Winograd;
 
 use super::geometry::Geometry;
 use crate::flex::written;
@@ -50,6 +52,10 @@ pub(super) fn output(
         work: geometry.work(),
     };
     let weight_of = |group, output, input, tap| weight[place_of_weight(geometry, group, output, input, tap)];
+    let fast = Winograd::of_output(geometry).filter(Winograd::pays);
+    if let Some(output) = fast.and_then(|winograd| winograd.compute(x, weight_of, bias, rectified)) {
+        return output;
+    }
     sum.compute(&vertical, &horizontal, x, weight_of, bias, rectified)
 }
 
@@ -66,6 +72,12 @@ pub(super) fn input_gradient(geometry: &Geometry, weight: &[f32], upstream: &[f3
         work: geometry.work(),
     };
     let weight_of = |group, input, output, tap| weight[place_of_weight(geometry, group, output, input, tap)];
+    // The gradient is a convolution under the taps in reversed order.
+    let reversed = |group, input, output, [y, x]: [usize; 2]| weight_of(group, input, output, [2 - y, 2 - x]);
+    let fast = Winograd::of_input_gradient(geometry).filter(Winograd::pays);
+    if let Some(gradient) = fast.and_then(|winograd| winograd.compute(upstream, reversed, None, false)) {
+        return gradient;
+    }
     sum.compute(&vertical, &horizontal, upstream, weight_of, None, false)
 }
 

@@ -9,6 +9,8 @@ use super::settings::{VaeContender, VaeSettings};
 
 /// Largest distance from the wanted nats, as a share of these.
 const TOLERANCE: f64 = 0.1;
+/// How often a search goes on beyond the weights of the settings, where all of them carry more nats than wanted, or fewer.
+const STEPS_BEYOND: usize = 4;
 
 /// The search for the weight of a loss on a seed: at the same weight, codes of other seeds carry other numbers of nats.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,14 +19,17 @@ pub(super) struct Matching {
     tried: Vec<(f64, Option<f64>)>,
     /// The weight at which the code is expected to carry the wanted nats, in the end that of the nearest training.
     pub(super) weight: f64,
+    /// Trainings that are left to it between the weights that were tried, and beyond them.
+    between: usize,
+    beyond: usize,
 }
 
 /// A loss by its place and a seed by its place.
 pub(super) type Pair = (usize, usize);
 
-/// Tries the weights of the settings, then `refinements` times the one at which a code is expected to carry the wanted nats
-/// by all that were tried, for each loss on each of so many seeds, and takes the one of all whose nats came nearest: the
-/// last guess may be farther off than one before. `nats` gives the nats of each pair at a weight. The searches
+/// Tries the weights of the settings, then the one at which a code is expected to carry the wanted nats by all that were
+/// tried, `refinements` times between these and a few times beyond them, for each loss on each of so many seeds; and takes
+/// the one of all whose nats came nearest: the last guess may be farther off than one before. `nats` gives the nats of each pair at a weight. The searches
 /// of a loss stand together, in the order of the seeds.
 pub(super) fn match_weights(
     settings: &VaeSettings,
@@ -35,21 +40,21 @@ pub(super) fn match_weights(
     let weights = |place: usize| settings.losses[place].weights.iter();
     let mut wanted: Vec<(Pair, f64)> =
         pairs().flat_map(|pair| weights(pair.0).map(move |&weight| (pair, weight))).collect();
-    let start = |contender: &VaeContender| Matching { tried: Vec::new(), weight: contender.weights[0] };
+    let start = |contender: &VaeContender| Matching {
+        tried: Vec::new(),
+        weight: contender.weights[0],
+        between: settings.refinements,
+        beyond: STEPS_BEYOND,
+    };
     let mut matchings: Vec<Vec<Matching>> = settings.losses.iter().map(|loss| vec![start(loss); seeds]).collect();
-    let mut left = settings.refinements;
-    loop {
+    while !wanted.is_empty() {
         for (&((place, seed), weight), nats) in wanted.iter().zip(nats(&wanted)?) {
             matchings[place][seed].add(weight, nats, settings.nats);
         }
-        wanted = pairs().map(|(place, seed)| ((place, seed), matchings[place][seed].weight)).collect();
-        wanted.retain(|&((place, seed), weight)| !matchings[place][seed].has_tried(weight));
-        if left == 0 || wanted.is_empty() {
-            matchings.iter_mut().flatten().for_each(|matching| matching.take_nearest(settings.nats));
-            return Ok(matchings);
-        }
-        left -= 1;
+        wanted = pairs().filter_map(|(place, seed)| Some(((place, seed), matchings[place][seed].next()?))).collect();
     }
+    matchings.iter_mut().flatten().for_each(|matching| matching.take_nearest(settings.nats));
+    Ok(matchings)
 }
 
 impl Matching {
@@ -64,8 +69,15 @@ impl Matching {
         self.weight = nearest(wanted, &self.points()).unwrap_or(self.weight);
     }
 
-    fn has_tried(&self, weight: f64) -> bool {
-        self.tried.iter().any(|(tried, _)| *tried == weight)
+    /// The weight to be tried next, if one is left.
+    fn next(&mut self) -> Option<f64> {
+        if self.tried.iter().any(|(tried, _)| *tried == self.weight) {
+            return None;
+        }
+        let is_beyond = self.weight < self.tried[0].0 || self.weight > self.tried[self.tried.len() - 1].0;
+        let left = if is_beyond { &mut self.beyond } else { &mut self.between };
+        *left = left.checked_sub(1)?;
+        Some(self.weight)
     }
 
     fn points(&self) -> Vec<(f64, f64)> {
@@ -223,12 +235,14 @@ mod tests {
 
     #[test]
     fn the_wanted_nats_are_found_beyond_the_weights_of_the_settings() {
-        // The grid is 500, 2000, 8000; 15 nats are at 20,000 and at 100.
-        for wanted in [20_000.0, 100.0] {
-            let (matchings, trained) = searched(4, |weight| Some(15.0 * (weight / wanted).sqrt()));
+        // The grid is 500, 2000, 8000; 15 nats are at 100, 20,000 and 200,000.
+        for wanted in [100.0, 20_000.0, 200_000.0] {
+            let (matchings, trained) = searched(2, |weight| Some(15.0 * (weight / wanted).sqrt()));
             let off = matchings[0].weight / wanted - 1.0;
-            assert!(off.abs() < 0.05 && trained == 7, "{off} {trained}");
+            assert!(off.abs() < 0.05 && trained <= 3 + 2 + STEPS_BEYOND, "{wanted}: {off} {trained}");
         }
+        let (matchings, trained) = searched(2, |weight| Some(1e-9 * weight));
+        assert_eq!((trained, matchings[0].weight), (3 + STEPS_BEYOND, 2.048e6));
     }
 
     #[test]
@@ -263,7 +277,7 @@ mod tests {
     fn judged(nats: [[Option<f64>; 2]; 2]) -> Finding {
         let full = Settings::of(Scale::Full).vae;
         let [mse, own] = nats.map(|nats| nats.to_vec());
-        let matching = Matching { tried: vec![(100.0, Some(15.0))], weight: 100.0 };
+        let matching = Matching { tried: vec![(100.0, Some(15.0))], weight: 100.0, between: 0, beyond: 0 };
         let entries = vec![("mse".to_string(), mse), ("ms-ssim".to_string(), own)];
         let matchings = vec![vec![matching; 2]; 2];
         matched("a net", &VaeSettings { nats: 20.0, ..full }, &ByName { entries }, &matchings)

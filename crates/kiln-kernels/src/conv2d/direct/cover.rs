@@ -15,11 +15,11 @@ pub(super) struct Cover {
 
 /// Lanes of a vector that hold places.
 #[derive(Debug, Clone, Copy)]
-struct Run {
-    vector: usize,
-    lane: usize,
-    place: usize,
-    len: usize,
+pub(super) struct Run {
+    /// The first of them, counted over all vectors.
+    pub(super) start: usize,
+    pub(super) place: usize,
+    pub(super) len: usize,
 }
 
 impl Cover {
@@ -39,7 +39,7 @@ impl Cover {
                 let vector = starts.partition_point(|start| *start <= entry) - 1;
                 let lane = entry - starts[vector];
                 let len = (lanes - lane).min(width - at);
-                runs.push(Run { vector, lane, place: row * width + at, len });
+                runs.push(Run { start: vector * lanes + lane, place: row * width + at, len });
                 at += len;
             }
         }
@@ -56,6 +56,10 @@ impl Cover {
         &self.starts
     }
 
+    pub(super) fn runs(&self) -> &[Run] {
+        &self.runs
+    }
+
     /// Numbers in all vectors.
     pub(super) fn len(&self) -> usize {
         self.starts.len() * self.lanes
@@ -68,7 +72,7 @@ impl Cover {
 
     /// Whether the vectors, one after another, are the places.
     pub(super) fn is_exact(&self) -> bool {
-        self.runs.iter().all(|run| run.lane == 0 && run.len == self.lanes)
+        self.runs.iter().all(|run| run.len == self.lanes)
     }
 
     /// The places of a map from its vectors.
@@ -81,7 +85,7 @@ impl Cover {
     /// As [`Cover::gather`], with places that are given by row and column.
     pub(super) fn gather_into(&self, vectors: &[f32], mut write: impl FnMut(usize, &[f32])) {
         for run in &self.runs {
-            write(run.place, &vectors[run.vector * self.lanes + run.lane..][..run.len]);
+            write(run.place, &vectors[run.start..][..run.len]);
         }
     }
 
@@ -89,7 +93,7 @@ impl Cover {
     /// overwritten; other lanes have to be zero.
     pub(super) fn spread(&self, map: &[f32], vectors: &mut [f32]) {
         for run in &self.runs {
-            vectors[run.vector * self.lanes + run.lane..][..run.len].copy_from_slice(&map[run.place..][..run.len]);
+            vectors[run.start..][..run.len].copy_from_slice(&map[run.place..][..run.len]);
         }
     }
 }

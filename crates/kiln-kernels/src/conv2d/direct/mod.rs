@@ -280,6 +280,9 @@ const CACHED: usize = 192 * 1024;
 /// A lane without a place multiplies a zero by the pixel that lies there. Where that pixel is infinite or not a number, the
 /// product is not a number either, and a weight has one that its pixels do not give it.
 pub(super) fn weight_gradient(geometry: &Geometry, x: &[f32], upstream: &[f32]) -> Vec<f32> {
+    if let Some(winograd) = Winograd::of_output(geometry).filter(Winograd::weight_gradient_pays) {
+        return winograd.weight_gradient(x, upstream);
+    }
     let [vertical, horizontal] = [geometry.vertical, geometry.horizontal].map(Walk::of_outputs);
     let planes = Planes::new(&vertical, &horizontal);
     let cover = Cover::new([geometry.vertical.outputs, geometry.horizontal.outputs], planes.width(), lanes());

@@ -28,23 +28,29 @@ impl WithSimd for See<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { padded, width, mut seen } = self;
-        let [two, four, five] = [2.0, 4.0, 5.0].map(|factor| simd.splat_f32s(factor));
-        for (strip, start) in (0..seen[0].len()).step_by(width).enumerate() {
+        let Self { padded, width, seen: [first, second, third, fourth, fifth, sixth] } = self;
+        let (two, four, five) = (simd.splat_f32s(2.0), simd.splat_f32s(4.0), simd.splat_f32s(5.0));
+        let strips = first.len() / width;
+        for strip in 0..strips {
             let rows = &padded[strip * ROWS * width..][..SEEN * width];
-            for x in (0..width).step_by(S::F32_LANES) {
-                let row = |row: usize| read::<S>(simd, &rows[row * width..][..width], x);
-                let (a, b, c, d, e, f) = (row(0), row(1), row(2), row(3), row(4), row(5));
-                let (odd, even) = (simd.sub_f32s(d, b), simd.sub_f32s(e, c));
+            let of_strip = strip * width..(strip + 1) * width;
+            let mut x = 0;
+            while x < width {
+                let (a, b) = (read::<S>(simd, rows, 0, width, x), read::<S>(simd, rows, 1, width, x));
+                let (c, d) = (read::<S>(simd, rows, 2, width, x), read::<S>(simd, rows, 3, width, x));
+                let (e, f) = (read::<S>(simd, rows, 4, width, x), read::<S>(simd, rows, 5, width, x));
+                let (even, odd) = (simd.sub_f32s(e, c), simd.mul_f32s(two, simd.sub_f32s(d, b)));
                 let least = simd.mul_add_e_f32s(four, a, simd.sub_f32s(e, simd.mul_f32s(five, c)));
                 let most = simd.mul_add_e_f32s(four, b, simd.sub_f32s(f, simd.mul_f32s(five, d)));
                 let sums = simd.sub_f32s(simd.add_f32s(d, e), simd.mul_f32s(four, simd.add_f32s(b, c)));
                 let differences = simd.mul_add_e_f32s(four, simd.sub_f32s(b, c), simd.sub_f32s(e, d));
-                let odd = simd.mul_f32s(two, odd);
-                let all = [least, sums, differences, simd.add_f32s(even, odd), simd.sub_f32s(even, odd), most];
-                for (seen, values) in seen.iter_mut().zip(all) {
-                    put::<S>(simd, &mut seen[start..start + width], x, values);
-                }
+                put::<S>(simd, &mut first[of_strip.clone()], x, least);
+                put::<S>(simd, &mut second[of_strip.clone()], x, sums);
+                put::<S>(simd, &mut third[of_strip.clone()], x, differences);
+                put::<S>(simd, &mut fourth[of_strip.clone()], x, simd.add_f32s(even, odd));
+                put::<S>(simd, &mut fifth[of_strip.clone()], x, simd.sub_f32s(even, odd));
+                put::<S>(simd, &mut sixth[of_strip.clone()], x, most);
+                x += S::F32_LANES;
             }
         }
     }
@@ -71,44 +77,87 @@ impl WithSimd for Join<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> bool {
-        let Self { sums, mut rows, bias, rectified } = self;
-        let [zero, two, four, eight, bias] = [0.0, 2.0, 4.0, 8.0, bias].map(|value| simd.splat_f32s(value));
+        let Self { sums, rows: [first, second, third, fourth], bias, rectified } = self;
+        let (zero, bias) = (simd.splat_f32s(0.0), simd.splat_f32s(bias));
+        let (two, four, eight) = (simd.splat_f32s(2.0), simd.splat_f32s(4.0), simd.splat_f32s(8.0));
         let mut lost = zero;
-        for x in (0..rows[0].len()).step_by(S::F32_LANES) {
-            let [a, b, c, d, e, f] = sums.map(|sums| load::<S>(sums, x));
-            let (near, near_odd) = (simd.add_f32s(b, c), simd.sub_f32s(b, c));
+        let mut x = 0;
+        while x < first.len() {
+            let (a, b, c) = (load::<S>(sums[0], x), load::<S>(sums[1], x), load::<S>(sums[2], x));
+            let (d, e, f) = (load::<S>(sums[3], x), load::<S>(sums[4], x), load::<S>(sums[5], x));
+            let (near, near_odd) = (simd.add_f32s(simd.add_f32s(b, c), bias), simd.add_f32s(simd.sub_f32s(b, c), bias));
             let (far, far_odd) = (simd.add_f32s(d, e), simd.sub_f32s(d, e));
-            let (near, near_odd) = (simd.add_f32s(near, bias), simd.add_f32s(near_odd, bias));
-            let all = [
+            let all = (
                 simd.add_f32s(simd.add_f32s(a, near), far),
                 simd.mul_add_e_f32s(two, far_odd, near_odd),
                 simd.mul_add_e_f32s(four, far, near),
                 simd.add_f32s(simd.mul_add_e_f32s(eight, far_odd, near_odd), f),
-            ];
-            for (row, value) in rows.iter_mut().zip(all) {
-                // Zero times what is not finite is no number, and stays that in every sum.
-                lost = simd.mul_add_e_f32s(zero, value, lost);
-                let value =
-                    if rectified { simd.select_f32s(simd.less_than_f32s(value, zero), zero, value) } else { value };
-                put::<S>(simd, row, x, value);
-            }
+            );
+            // Zero times what is not finite is no number, and stays that in every sum.
+            lost = simd.mul_add_e_f32s(zero, simd.add_f32s(all.0, all.1), lost);
+            lost = simd.mul_add_e_f32s(zero, simd.add_f32s(all.2, all.3), lost);
+            put::<S>(simd, first, x, rectify::<S>(simd, all.0, rectified));
+            put::<S>(simd, second, x, rectify::<S>(simd, all.1, rectified));
+            put::<S>(simd, third, x, rectify::<S>(simd, all.2, rectified));
+            put::<S>(simd, fourth, x, rectify::<S>(simd, all.3, rectified));
+            x += S::F32_LANES;
         }
         simd.reduce_sum_f32s(lost) == 0.0
     }
 }
 
-/// A vector of a row, zeros behind its end.
+/// `A` of four rows, whole vectors of them.
+pub(super) struct Spread<'a> {
+    pub(super) rows: [&'a [f32]; ROWS],
+    pub(super) spread: [&'a mut [f32]; SEEN],
+}
+
+impl WithSimd for Spread<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { rows, spread: [first, second, third, fourth, fifth, sixth] } = self;
+        let (two, four) = (simd.splat_f32s(2.0), simd.splat_f32s(4.0));
+        let mut x = 0;
+        while x < first.len() {
+            let (a, b) = (load::<S>(rows[0], x), load::<S>(rows[1], x));
+            let (c, d) = (load::<S>(rows[2], x), load::<S>(rows[3], x));
+            let (even, odd) = (simd.add_f32s(a, c), simd.add_f32s(b, d));
+            let (far_even, far_odd) =
+                (simd.mul_add_e_f32s(four, c, a), simd.mul_f32s(two, simd.mul_add_e_f32s(four, d, b)));
+            put::<S>(simd, first, x, a);
+            put::<S>(simd, second, x, simd.add_f32s(even, odd));
+            put::<S>(simd, third, x, simd.sub_f32s(even, odd));
+            put::<S>(simd, fourth, x, simd.add_f32s(far_even, far_odd));
+            put::<S>(simd, fifth, x, simd.sub_f32s(far_even, far_odd));
+            put::<S>(simd, sixth, x, d);
+            x += S::F32_LANES;
+        }
+    }
+}
+
 #[inline(always)]
-fn read<S: Simd>(simd: S, row: &[f32], at: usize) -> S::f32s {
-    if at + S::F32_LANES <= row.len() { load::<S>(row, at) } else { simd.partial_load_f32s(&row[at..]) }
+fn rectify<S: Simd>(simd: S, values: S::f32s, rectified: bool) -> S::f32s {
+    let zero = simd.splat_f32s(0.0);
+    if rectified { simd.select_f32s(simd.less_than_f32s(values, zero), zero, values) } else { values }
+}
+
+/// A vector of one of some rows, zeros behind its end.
+#[inline(always)]
+fn read<S: Simd>(simd: S, rows: &[f32], row: usize, width: usize, at: usize) -> S::f32s {
+    let row = &rows[row * width..(row + 1) * width];
+    if at + S::F32_LANES <= width { load::<S>(row, at) } else { simd.partial_load_f32s(&row[at..]) }
 }
 
 /// Writes a vector to a row, as far as it goes.
 #[inline(always)]
 fn put<S: Simd>(simd: S, row: &mut [f32], at: usize, values: S::f32s) {
-    match row[at..].split_at_mut_checked(S::F32_LANES) {
-        Some((whole, _)) => whole.copy_from_slice(bytemuck::cast_slice(std::slice::from_ref(&values))),
-        None => simd.partial_store_f32s(&mut row[at..], values),
+    let end = at + S::F32_LANES;
+    if end <= row.len() {
+        row[at..end].copy_from_slice(bytemuck::cast_slice(std::slice::from_ref(&values)));
+    } else {
+        simd.partial_store_f32s(&mut row[at..], values);
     }
 }
 

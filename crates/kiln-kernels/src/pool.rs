@@ -61,9 +61,9 @@ fn max_in<E: Real>(x: Tensor<4>, windows: Windows) -> (Tensor<4>, Largest) {
     for_each(
         tasks,
         work,
-        || vec![0; windows.across.outputs],
-        |row_taps, (plane, (largest, taps))| {
-            vectorised(LargestOfPlane { windows, plane, largest, taps, row_taps });
+        || (vec![0; windows.across.outputs], vec![E::default(); windows.pixels()]),
+        |(row_taps, phases), (plane, (largest, taps))| {
+            vectorised(LargestOfPlane { windows, plane, phases, largest, taps, row_taps });
         },
     );
     (tensor_of(largest, dims), Largest { taps })
@@ -247,6 +247,8 @@ impl Windows {
 struct LargestOfPlane<'a, E> {
     windows: Windows,
     plane: &'a [E],
+    /// Room for as many pixels.
+    phases: &'a mut [E],
     largest: &'a mut [E],
     taps: &'a mut [u8],
     row_taps: &'a mut [u32],
@@ -258,63 +260,88 @@ impl<E: Real> Kernel for LargestOfPlane<'_, E> {
     #[inline(always)]
     fn run(self) {
         let (down, across) = (self.windows.down, self.windows.across);
+        // Neighbouring places see every `stride`th pixel: sorted by phase, these are neighbours.
+        let pixels = if across.stride == 1 { self.plane } else { sorted_by_phase(&across, self.plane, self.phases) };
         let rows = self.largest.chunks_exact_mut(across.outputs).zip(self.taps.chunks_exact_mut(across.outputs));
         for (row, (largest, taps)) in rows.enumerate() {
             self.row_taps.fill(NONE);
             for y in met(&down, row) {
-                let line = &self.plane[down.pixel(row, y) * across.size..][..across.size];
+                let line = &pixels[down.pixel(row, y) * across.size..][..across.size];
                 for x in 0..across.taps {
                     let inside = across.inside(x);
                     if !inside.is_empty() {
-                        let (pixels, tap) = (&line[across.pixel(inside.start, x)..], (y * across.taps + x) as u32);
-                        let (largest, met) = (&mut largest[inside.clone()], &mut self.row_taps[inside]);
-                        take_larger(pixels, across.stride, tap, largest, met);
+                        let first = across.pixel(inside.start, x);
+                        let first = start_of_phase(&across, first % across.stride) + first / across.stride;
+                        let tap = (y * across.taps + x) as u32;
+                        let (largest, met) = (&mut largest[inside.clone()], &mut self.row_taps[inside.clone()]);
+                        take_larger(&line[first..first + inside.len()], tap, largest, met);
                     }
                 }
             }
-            taps.iter_mut().zip(self.row_taps.iter()).for_each(|(tap, met)| *tap = *met as u8);
+            for place in 0..taps.len() {
+                taps[place] = self.row_taps[place] as u8;
+            }
         }
     }
+}
+
+/// The pixels of every row, first every `stride`th one from the first on, then those from the second on, and so on.
+#[inline(always)]
+fn sorted_by_phase<'p, E: Real>(axis: &Axis, plane: &[E], phases: &'p mut [E]) -> &'p [E] {
+    for (line, sorted) in plane.chunks_exact(axis.size).zip(phases.chunks_exact_mut(axis.size)) {
+        if axis.stride == 2 {
+            let (even, odd) = sorted.split_at_mut(axis.size.div_ceil(2));
+            let (pairs, last) = line.as_chunks::<2>();
+            for place in 0..odd.len() {
+                (even[place], odd[place]) = (pairs[place][0], pairs[place][1]);
+            }
+            if let [pixel] = last {
+                even[odd.len()] = *pixel;
+            }
+            continue;
+        }
+        for phase in 0..axis.stride.min(axis.size) {
+            let sorted = &mut sorted[start_of_phase(axis, phase)..];
+            line[phase..].iter().step_by(axis.stride).zip(sorted).for_each(|(pixel, to)| *to = *pixel);
+        }
+    }
+    phases
+}
+
+/// Where the pixels of a phase begin in a sorted row.
+#[inline(always)]
+fn start_of_phase(axis: &Axis, phase: usize) -> usize {
+    (0..phase).map(|phase| (axis.size - phase).div_ceil(axis.stride)).sum()
 }
 
 /// No tap has met a pixel yet.
 const NONE: u32 = u32::MAX;
 
 /// Places that are worked on side by side.
-const FEW: usize = 4;
+const WIDE: usize = 16;
 
-/// For every place the pixel that it meets under `tap`, the first one and then one every `step`, where that is larger.
+/// For every place its pixel under `tap`, where that is larger.
 #[inline(always)]
-fn take_larger<E: Real>(pixels: &[E], step: usize, tap: u32, largest: &mut [E], met: &mut [u32]) {
-    match step {
-        1 => {
-            for ((largest, met), pixel) in largest.iter_mut().zip(met).zip(pixels) {
-                take(*pixel, tap, largest, met);
-            }
+fn take_larger<E: Real>(pixels: &[E], tap: u32, largest: &mut [E], met: &mut [u32]) {
+    let len = pixels.len();
+    if len < WIDE {
+        for place in 0..len {
+            take(pixels[place], tap, &mut largest[place], &mut met[place]);
         }
-        2 => {
-            // All but the last one have a neighbour.
-            let last = largest.len() - 1;
-            let (pairs, _) = pixels[..2 * last].as_chunks::<2>();
-            // Rows are short: few places at once, so that not all of them are left over.
-            let (pairs, pairs_left) = pairs.as_chunks::<FEW>();
-            let (chunks, left) = largest[..last].as_chunks_mut::<FEW>();
-            let (met_chunks, met_left) = met[..last].as_chunks_mut::<FEW>();
-            for ((largest, met), pairs) in chunks.iter_mut().zip(met_chunks).zip(pairs) {
-                for place in 0..FEW {
-                    take(pairs[place][0], tap, &mut largest[place], &mut met[place]);
-                }
-            }
-            for ((largest, met), pair) in left.iter_mut().zip(met_left).zip(pairs_left) {
-                take(pair[0], tap, largest, met);
-            }
-            take(pixels[2 * last], tap, &mut largest[last], &mut met[last]);
+        return;
+    }
+    let mut start = 0;
+    loop {
+        let (pixels, largest) = (&pixels[start..start + WIDE], &mut largest[start..start + WIDE]);
+        let met = &mut met[start..start + WIDE];
+        for place in 0..WIDE {
+            take(pixels[place], tap, &mut largest[place], &mut met[place]);
         }
-        _ => {
-            for ((largest, met), pixel) in largest.iter_mut().zip(met).zip(pixels.iter().step_by(step)) {
-                take(*pixel, tap, largest, met);
-            }
+        if start + WIDE == len {
+            return;
         }
+        // The last vector begins where it ends with the row: to take a pixel again changes nothing.
+        start = (start + WIDE).min(len - WIDE);
     }
 }
 

@@ -1,10 +1,11 @@
 //! Loops over the planes of one channel.
 
 use std::mem::MaybeUninit;
+use std::ops::Range;
 
 use crate::Real;
 use crate::rectify::{self, passed};
-use crate::vector::{Kernel, LANES, sum_of, sum_of_terms};
+use crate::vector::{Kernel, LANES, sum_of};
 
 /// `(x - mean) scale + beta` with `scale = gamma rate` and `rate = 1 / sqrt(variance + epsilon)`.
 #[derive(Debug, Clone, Copy)]
@@ -69,17 +70,38 @@ impl<E: Real> Kernel for Moments<'_, E> {
     #[inline(always)]
     fn run(self) -> Spread {
         let mut all = Spread::default();
-        for plane in self.planes {
-            for stretch in plane.chunks(STRETCH) {
-                let count = stretch.len() as f64;
-                let mean = sum_of_terms::<_, LANES>(stretch, |x| x).to_f64() / count;
+        let of_plane = self.planes.first().map_or(1, |plane| plane.len().max(1));
+        // Small planes together, as many as there are numbers in a stretch of a large one.
+        for planes in self.planes.chunks((STRETCH / of_plane).max(1)) {
+            for start in (0..of_plane).step_by(STRETCH) {
+                let stretch = start..(start + STRETCH).min(of_plane);
+                let count = (planes.len() * stretch.len()) as f64;
+                let mean = sum_over(planes, stretch.clone(), |x| x).to_f64() / count;
                 let centre = E::from_f64(mean);
-                let squares = sum_of_terms::<_, LANES>(stretch, |x| (x - centre) * (x - centre)).to_f64();
+                let squares = sum_over(planes, stretch, |x| (x - centre) * (x - centre)).to_f64();
                 all.join(Spread { count, mean, squares });
             }
         }
         all
     }
+}
+
+/// The sum of `term` over a stretch of each plane.
+#[inline(always)]
+fn sum_over<E: Real>(planes: &[&[E]], stretch: Range<usize>, term: impl Fn(E) -> E) -> E {
+    let (mut lanes, mut left) = ([E::default(); LANES], E::default());
+    for plane in planes {
+        let (chunks, rest) = plane[stretch.clone()].as_chunks::<LANES>();
+        for chunk in chunks {
+            for lane in 0..LANES {
+                lanes[lane] = lanes[lane] + term(chunk[lane]);
+            }
+        }
+        for number in rest {
+            left = left + term(*number);
+        }
+    }
+    sum_of(lanes) + left
 }
 
 /// Writes the outputs of a channel.

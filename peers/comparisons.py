@@ -190,7 +190,9 @@ def diffgrad():
                          Script("optim/diffgrad.py", f"sgd-fused-{tensors}"), 1.0)  # fmt: skip
         adam = Example("optim/diffgrad", f"adam-{tensors}")
         yield Comparison(f"Adam, {shape} / Burn Adam", adam, Example("optim/diffgrad", f"burn-adam-{tensors}"))
-        yield Comparison(f"Adam, {shape} / torch Adam fused", adam, Script("optim/diffgrad.py", f"adam-fused-{tensors}"), 0.8)
+        for kind in ("foreach", "fused"):
+            peer = Script("optim/diffgrad.py", f"adam-{kind}-{tensors}")
+            yield Comparison(f"Adam, {shape} / torch Adam {kind}", adam, peer, 0.8)
 
 
 def csv_reading():

@@ -16,7 +16,7 @@ const STRETCH: usize = 64;
 /// The [`Spread`] of every channel.
 pub(super) fn spreads<E: Real>(x: &[E], channels: usize) -> Vec<Spread> {
     let mut spreads = vec![Spread::default(); channels];
-    over_channels(x.len(), &mut spreads, |first, spreads| vectorised(Moments { x, channels, first, spreads }));
+    over_channels(x.len(), &mut spreads, &Moments { x, channels });
     spreads
 }
 
@@ -39,10 +39,7 @@ pub(super) fn finished<E: Real>(affines: &[Affine<E>], x: &[E], residual: Option
 pub(super) fn backward<E: Real>(affines: &[Affine<E>], x: &[E], rectified: bool, gradients: &mut [E]) -> Vec<Sums> {
     let (channels, affines) = (affines.len(), &Affines::new(affines));
     let mut sums = vec![Sums::default(); channels];
-    let upstream = &*gradients;
-    over_channels(x.len(), &mut sums, |first, sums| {
-        vectorised(GradientSums { affines, x, gradients: upstream, rectified, first, sums });
-    });
+    over_channels(x.len(), &mut sums, &GradientSums { affines, x, gradients, rectified });
     let rows = (x.len() / channels) as f64;
     let mean = |of: fn(&Sums) -> f64| sums.iter().map(|sums| E::from_f64(of(sums) / rows)).collect::<Vec<E>>();
     let (total, along) = (&mean(|sums| sums.total), &mean(|sums| sums.along));
@@ -52,12 +49,44 @@ pub(super) fn backward<E: Real>(affines: &[Affine<E>], x: &[E], rectified: bool,
     sums
 }
 
-/// Calls `run` with groups of channels, each with the number of its first, where there are so many numbers in all.
-fn over_channels<T: Send>(numbers: usize, of_channels: &mut [T], run: impl Fn(usize, &mut [T]) + Sync) {
+/// Work on neighbouring channels, side by side.
+trait OfChannels: Sync {
+    /// What there is of each channel.
+    type Of: Send;
+
+    /// Adds to what there is of `N` channels from the `first` one on; to be inlined.
+    fn add<const N: usize>(&self, first: usize, of_channels: &mut [Self::Of; N]);
+}
+
+/// Does the work on all channels, where there are so many numbers in all.
+fn over_channels<W: OfChannels>(numbers: usize, of_channels: &mut [W::Of], work: &W) {
     let rows = numbers / of_channels.len();
     let width = (TASK / rows.max(1)).next_multiple_of(LANES).max(LANES);
     let groups = of_channels.chunks_mut(width).enumerate().collect();
-    share(groups, |(index, group)| run(index * width, group));
+    share(groups, |(index, of_channels)| vectorised(InLanes { work, first: index * width, of_channels }));
+}
+
+/// As many channels at once as there are lanes, and those that are left one by one.
+struct InLanes<'a, W: OfChannels> {
+    work: &'a W,
+    first: usize,
+    of_channels: &'a mut [W::Of],
+}
+
+impl<W: OfChannels> Kernel for InLanes<'_, W> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let (many, rest) = self.of_channels.as_chunks_mut::<LANES>();
+        let singles = self.first + many.len() * LANES;
+        for (index, of_channels) in many.iter_mut().enumerate() {
+            self.work.add(self.first + index * LANES, of_channels);
+        }
+        for (index, of_channels) in rest.as_chunks_mut::<1>().0.iter_mut().enumerate() {
+            self.work.add(singles + index, of_channels);
+        }
+    }
 }
 
 /// What [`Affine`] has of each channel, in vectors.
@@ -88,31 +117,15 @@ fn some_of_row<E: Copy, const N: usize>(values: &[E], at: usize) -> [E; N] {
 struct Moments<'a, E> {
     x: &'a [E],
     channels: usize,
-    first: usize,
-    spreads: &'a mut [Spread],
 }
 
-impl<E: Real> Kernel for Moments<'_, E> {
-    type Output = ();
+impl<E: Real> OfChannels for Moments<'_, E> {
+    type Of = Spread;
 
-    #[inline(always)]
-    fn run(self) {
-        let Self { x, channels, first, spreads } = self;
-        let (many, rest) = spreads.as_chunks_mut::<LANES>();
-        let singles = first + many.len() * LANES;
-        for (index, spreads) in many.iter_mut().enumerate() {
-            Self::of_some(x, channels, first + index * LANES, spreads);
-        }
-        for (index, spreads) in rest.as_chunks_mut::<1>().0.iter_mut().enumerate() {
-            Self::of_some(x, channels, singles + index, spreads);
-        }
-    }
-}
-
-impl<E: Real> Moments<'_, E> {
     /// Stretch by stretch, as [`super::channel::Moments`] does.
     #[inline(always)]
-    fn of_some<const N: usize>(x: &[E], channels: usize, first: usize, spreads: &mut [Spread; N]) {
+    fn add<const N: usize>(&self, first: usize, spreads: &mut [Spread; N]) {
+        let Self { x, channels } = *self;
         for rows in x.chunks(STRETCH * channels) {
             let length = rows.len() / channels;
             let count = length as f64;
@@ -176,36 +189,11 @@ struct GradientSums<'a, E> {
     x: &'a [E],
     gradients: &'a [E],
     rectified: bool,
-    first: usize,
-    sums: &'a mut [Sums],
 }
 
-impl<E: Real> Kernel for GradientSums<'_, E> {
-    type Output = ();
+impl<E: Real> OfChannels for GradientSums<'_, E> {
+    type Of = Sums;
 
-    #[inline(always)]
-    fn run(self) {
-        let Self { affines, x, gradients, rectified, first, sums } = self;
-        let rows = Rows { affines, x, gradients, rectified };
-        let (many, rest) = sums.as_chunks_mut::<LANES>();
-        let singles = first + many.len() * LANES;
-        for (index, sums) in many.iter_mut().enumerate() {
-            rows.add(first + index * LANES, sums);
-        }
-        for (index, sums) in rest.as_chunks_mut::<1>().0.iter_mut().enumerate() {
-            rows.add(singles + index, sums);
-        }
-    }
-}
-
-struct Rows<'a, E> {
-    affines: &'a Affines<E>,
-    x: &'a [E],
-    gradients: &'a [E],
-    rectified: bool,
-}
-
-impl<E: Real> Rows<'_, E> {
     #[inline(always)]
     fn add<const N: usize>(&self, first: usize, sums: &mut [Sums; N]) {
         let channels = self.affines.len();

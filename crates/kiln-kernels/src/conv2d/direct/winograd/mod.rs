@@ -60,7 +60,7 @@ impl Winograd {
     /// Of the output, where the axes are of that kind.
     pub(super) fn of_output(geometry: &Geometry) -> Option<Self> {
         let walk = |axis: Axis| {
-            (is_plain(&axis)).then_some(Walk { sources: axis.size, before: axis.before, results: axis.outputs })
+            is_plain(&axis).then_some(Walk { sources: axis.size, before: axis.before, results: axis.outputs })
         };
         Some(Self {
             images: geometry.images,

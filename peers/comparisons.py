@@ -119,12 +119,11 @@ def ldr():
             Script("loss/ldr.py", f"cross-entropy-{size}"),
             bound=1.3,
         )
-        yield Comparison(
-            f"exact aldr {size} / our cross-entropy",
-            Example("loss/ldr", f"aldr-exact-{size}"),
-            Example("loss/ldr", f"cross-entropy-{size}"),
-            bound=6.0,
-        )
+        exact = Example("loss/ldr", f"aldr-exact-{size}")
+        burn, torch = Example("loss/comp_sum", f"burn-cross-entropy-{size}"), Script("loss/ldr.py", f"cross-entropy-{size}")
+        yield Comparison(f"exact aldr {size} / Burn cross-entropy", exact, burn, bound=6.0)
+        yield Comparison(f"exact aldr {size} / torch cross_entropy", exact, torch, bound=6.0)
+        yield Comparison(f"exact aldr {size} / our cross-entropy", exact, Example("loss/ldr", f"cross-entropy-{size}"))
 
 
 def ens_loss():

@@ -23,7 +23,7 @@ const BATCH_SIZE: usize = 64;
 /// The cases.
 pub fn bench() -> Bench {
     let mut bench = Bench::new("loss/comp_sum", values);
-    for (batch_size, num_classes) in [(256, 1000), (1024, 10)] {
+    for (batch_size, num_classes) in [(128, 1000), (256, 1000), (1024, 10)] {
         for tau in [1.0, 1.5] {
             bench = bench.case(format!("comp-sum-{tau}-{batch_size}x{num_classes}"), 1, move || {
                 let (logits, targets) = batch(batch_size, num_classes);

@@ -58,12 +58,13 @@ fn max_in<E: Real>(x: Tensor<4>, windows: Windows) -> (Tensor<4>, Largest) {
     let planes = x.values().chunks_exact(windows.pixels());
     let tasks: Vec<_> = planes.zip(largest.chunks_exact_mut(places).zip(taps.chunks_exact_mut(places))).collect();
     let work = x.values().len() * WORK_OF_VALUE;
+    let met = &Met::of_row(&windows.across);
     for_each(
         tasks,
         work,
         || (vec![0; windows.across.outputs], vec![E::default(); windows.pixels()]),
         |(row_taps, phases), (plane, (largest, taps))| {
-            vectorised(LargestOfPlane { windows, plane, phases, largest, taps, row_taps });
+            vectorised(LargestOfPlane { windows, met, plane, phases, largest, taps, row_taps });
         },
     );
     (tensor_of(largest, dims), Largest { taps })
@@ -244,8 +245,31 @@ impl Windows {
     }
 }
 
+/// What the places of a row meet under a tap.
+struct Met {
+    tap: usize,
+    /// The places that meet a pixel.
+    places: Range<usize>,
+    /// Where the pixel of the first of them lies in a row that is sorted by phase; those of the others follow it.
+    first: usize,
+}
+
+impl Met {
+    /// Under each tap that meets anything.
+    fn of_row(axis: &Axis) -> Vec<Self> {
+        let of_tap = |tap: usize| {
+            let places = axis.inside(tap);
+            let pixel = axis.pixel(places.start, tap);
+            let first = start_of_phase(axis, pixel % axis.stride) + pixel / axis.stride;
+            Self { tap, places, first }
+        };
+        (0..axis.taps).filter(|tap| !axis.inside(*tap).is_empty()).map(of_tap).collect()
+    }
+}
+
 struct LargestOfPlane<'a, E> {
     windows: Windows,
+    met: &'a [Met],
     plane: &'a [E],
     /// Room for as many pixels.
     phases: &'a mut [E],
@@ -267,15 +291,10 @@ impl<E: Real> Kernel for LargestOfPlane<'_, E> {
             self.row_taps.fill(NONE);
             for y in met(&down, row) {
                 let line = &pixels[down.pixel(row, y) * across.size..][..across.size];
-                for x in 0..across.taps {
-                    let inside = across.inside(x);
-                    if !inside.is_empty() {
-                        let first = across.pixel(inside.start, x);
-                        let first = start_of_phase(&across, first % across.stride) + first / across.stride;
-                        let tap = (y * across.taps + x) as u32;
-                        let (largest, met) = (&mut largest[inside.clone()], &mut self.row_taps[inside.clone()]);
-                        take_larger(&line[first..first + inside.len()], tap, largest, met);
-                    }
+                for Met { tap, places, first } in self.met {
+                    let tap = (y * across.taps + tap) as u32;
+                    let (largest, met) = (&mut largest[places.clone()], &mut self.row_taps[places.clone()]);
+                    take_larger(&line[*first..first + places.len()], tap, largest, met);
                 }
             }
             for place in 0..taps.len() {
@@ -309,7 +328,6 @@ fn sorted_by_phase<'p, E: Real>(axis: &Axis, plane: &[E], phases: &'p mut [E]) -
 }
 
 /// Where the pixels of a phase begin in a sorted row.
-#[inline(always)]
 fn start_of_phase(axis: &Axis, phase: usize) -> usize {
     (0..phase).map(|phase| (axis.size - phase).div_ceil(axis.stride)).sum()
 }

@@ -43,7 +43,8 @@ fn the_theory_holds() {
 
 #[test]
 fn losses_learn_at_the_rate_that_the_validation_split_chooses() {
-    let (verdict, run, _folder) = performed(&["epochs=12", "tables.rates=[0.0001, 0.1]"], &["tables"]);
+    let overrides = ["epochs=12", "tables.rates=[0.0001, 0.1]", "tables.network=32"];
+    let (verdict, run, _folder) = performed(&overrides, &["tables"]);
     let rows = cells(&run, "Test accuracy by noise, tables (%)");
     assert_eq!(rows.len(), 2 * 6);
     for row in rows {
@@ -93,6 +94,7 @@ fn settings_that_mean_nothing_are_refused() {
     let refused = [
         ("noises=[\"odd:1\"]", "odd:1"),
         ("tables.rates=[]", "tables.rates"),
+        ("tables.network=narow", "such as 128-128"),
         ("tables.tuning_seeds=0", "tables.tuning_seeds"),
         ("validation=0", "validation"),
         (top_k, "k = 50"),

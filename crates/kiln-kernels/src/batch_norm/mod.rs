@@ -385,8 +385,9 @@ impl Maps {
     fn planes_mut<'a, E>(&self, values: &'a mut [E]) -> Vec<Planes<'a, E>> {
         let mut of_channels: Vec<Planes<'a, E>> =
             (0..self.channels).map(|_| Vec::with_capacity(self.examples)).collect();
-        for (index, plane) in values.chunks_exact_mut(self.pixels).enumerate() {
-            of_channels[index % self.channels].push(plane);
+        for example in values.chunks_exact_mut((self.channels * self.pixels).max(1)) {
+            let planes = example.chunks_exact_mut(self.pixels);
+            of_channels.iter_mut().zip(planes).for_each(|(of_channel, plane)| of_channel.push(plane));
         }
         of_channels
     }

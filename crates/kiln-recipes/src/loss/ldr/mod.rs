@@ -4,6 +4,7 @@
 mod choice;
 mod comparison;
 mod contenders;
+mod network;
 mod noise;
 mod ranking;
 mod ranks;

@@ -10,8 +10,9 @@ use super::Settings;
 use super::choice::{Choice, choose};
 use super::comparison::{Comparison, HEAVY_NOISE};
 use super::contenders::untuned;
+use super::network::Perceptron;
 use super::noise::corrupted;
-use super::settings::{Perceptron, RankingSettings};
+use super::settings::RankingSettings;
 use super::training::{top_accuracies, train};
 use crate::loss::small_sets::Sets;
 
@@ -103,7 +104,8 @@ impl<'a, 'r> Trainings<'a, 'r> {
 
     /// Performs all `jobs`; those that an earlier call has performed are only read.
     pub(super) fn perform(&self, jobs: &[Job<'_>]) -> Result<Vec<Ended>, LabError> {
-        let (settings, network, sets) = (self.settings, &self.own.network, self.sets);
+        let (settings, sets) = (self.settings, self.sets);
+        let network = &Perceptron::named("network", &self.own.network)?;
         let key = |job: &Job<'_>| {
             let Job { set, noise, loss, rate, seed } = job;
             format!("{}-{noise}-{loss}-rate-{rate}-seed-{seed}", sets[*set].name)

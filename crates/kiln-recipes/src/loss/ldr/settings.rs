@@ -2,10 +2,10 @@
 
 use kiln_data::{OpenOptions, SplitOptions};
 use kiln_lab::{LabError, Scale};
-use kiln_nn::{Activation, MlpNorm, NetworkConfig};
 use serde::{Deserialize, Serialize};
 
 use super::contenders::{self, ADAPTIVE, CROSS_ENTROPY, Contender, FIXED};
+use super::network::{NARROW, Perceptron};
 use super::noise;
 
 /// Settings of [`super::LdrRecipe`].
@@ -40,8 +40,9 @@ pub struct Settings {
 pub struct RankingSettings {
     /// Data sets.
     pub datasets: Vec<String>,
-    /// The network.
-    pub network: Perceptron,
+    /// The network: `narrow`, the paper's on tables with two hidden layers with tanh as wide as the fewer of inputs and classes,
+    /// or the widths of hidden layers with rectification, such as `128-128`.
+    pub network: String,
     /// Learning rates to choose from, for each loss on the noisy validation split.
     pub rates: Vec<f64>,
     /// How many of the run's seeds are used.
@@ -50,36 +51,13 @@ pub struct RankingSettings {
     pub tuning_seeds: usize,
 }
 
-/// A network of hidden layers.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Perceptron {
-    /// The paper's on tables: two hidden layers with tanh, as wide as there are inputs or classes, whichever are fewer.
-    Narrow,
-    /// Hidden layers of these widths, with rectification.
-    Wide(Vec<usize>),
-}
-
-impl Perceptron {
-    /// The network for rows of so many numbers and so many classes.
-    pub(super) fn config(&self, inputs: usize, classes: usize) -> NetworkConfig {
-        match self {
-            Self::Narrow => {
-                let hidden = vec![inputs.min(classes); 2];
-                NetworkConfig::Mlp { hidden, activation: Activation::Tanh, dropout: 0.0, norm: MlpNorm::None }
-            }
-            Self::Wide(hidden) => NetworkConfig::mlp(hidden.clone()),
-        }
-    }
-}
-
 /// Settings of the part on the learnt temperatures.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct TemperatureSettings {
     /// Data sets.
     pub datasets: Vec<String>,
-    /// The network.
-    pub network: Perceptron,
+    /// The network, as in [`RankingSettings`].
+    pub network: String,
     /// Kind of noise.
     pub noise: String,
     /// Largest temperature.
@@ -115,6 +93,7 @@ impl Settings {
         }
         self.tables.check("tables")?;
         self.images.check("images")?;
+        Perceptron::named("temperatures.network", &self.temperatures.network)?;
         if !(self.validation > 0.0 && self.validation < 1.0) {
             return Err(LabError::setting("validation", self.validation, "a fraction above 0 and below 1"));
         }
@@ -129,14 +108,14 @@ impl Settings {
         Self {
             tables: RankingSettings {
                 datasets: ["digits", "letter", "vowel", "satellite_landsat"].map(String::from).to_vec(),
-                network: Perceptron::Narrow,
+                network: NARROW.into(),
                 rates: rates.clone(),
                 seeds: 5,
                 tuning_seeds: 5,
             },
             images: RankingSettings {
                 datasets: ["fashion-mnist", "mnist"].map(String::from).to_vec(),
-                network: Perceptron::Wide(vec![128, 128]),
+                network: "128-128".into(),
                 rates,
                 seeds: 3,
                 tuning_seeds: 3,
@@ -150,7 +129,7 @@ impl Settings {
             validation: 0.25,
             temperatures: TemperatureSettings {
                 datasets: ["digits", "fashion-mnist"].map(String::from).to_vec(),
-                network: Perceptron::Wide(vec![128, 128]),
+                network: "128-128".into(),
                 noise: "uniform:0.3".into(),
                 lambda0: 1.0,
                 rate: 0.1,
@@ -189,7 +168,7 @@ impl Settings {
             contender.further_rates.clear();
         }
         quick.tables.rates = vec![0.1];
-        quick.temperatures.network = Perceptron::Wide(vec![32]);
+        quick.temperatures.network = "32".into();
         Self {
             noises: ["clean", "uniform:0.6"].map(String::from).to_vec(),
             epochs,
@@ -203,6 +182,7 @@ impl Settings {
 impl RankingSettings {
     fn check(&self, part: &str) -> Result<(), LabError> {
         let key = |name: &str| format!("{part}.{name}");
+        Perceptron::named(&key("network"), &self.network)?;
         if self.rates.is_empty() {
             return Err(LabError::setting(&key("rates"), "[]", "at least one learning rate"));
         }

@@ -7,6 +7,7 @@ use kiln_lab::{Finding, JobContext, LabError, Measured, Outcome, Plot, Run, Seri
 use kiln_loss::ldr::AldrKlConfig;
 use serde::{Deserialize, Serialize};
 
+use super::network::Perceptron;
 use super::noise::corrupted;
 use super::ranks::{Separation, precision};
 use super::training::train;
@@ -54,11 +55,12 @@ pub(super) fn run(settings: &Settings, run: &mut Run) -> Result<Vec<Finding>, La
 /// Trains with ALDR-KL on every seed; without those trainings that diverged.
 fn trained(settings: &Settings, splits: &Splits, run: &Run) -> Result<Vec<Rows>, LabError> {
     let own = &settings.temperatures;
+    let network = &Perceptron::named("temperatures.network", &own.network)?;
     let work = |seed: &u64, context: &JobContext| -> Result<Option<Rows>, LabError> {
         let config = AldrKlConfig::paper().with_lambda0(own.lambda0).with_alpha(ALPHA);
         let loss = config.init().map_err(LabError::method)?;
         let (noisy, flipped) = corrupted(splits, &own.noise, *seed)?;
-        let Some(network) = train(settings, &own.network, &noisy, &loss, own.rate, *seed, context)? else {
+        let Some(network) = train(settings, network, &noisy, &loss, own.rate, *seed, context)? else {
             return Ok(None);
         };
         let device = context.device();

@@ -8,7 +8,8 @@ use kiln_lab::train::{Fit, FitSettings, Objective, Schedule, fit, predict_logits
 use kiln_lab::{JobContext, LabError};
 use kiln_nn::Network;
 
-use super::settings::{Perceptron, Settings};
+use super::Settings;
+use super::network::Perceptron;
 
 /// Trains a network on `splits.train`; nothing where the training diverged, be it with its last step.
 pub(super) fn train(

@@ -297,9 +297,7 @@ impl<E: Real> Kernel for LargestOfPlane<'_, E> {
                     take_larger(&line[*first..first + places.len()], tap, largest, met);
                 }
             }
-            for place in 0..taps.len() {
-                taps[place] = self.row_taps[place] as u8;
-            }
+            taps.iter_mut().zip(self.row_taps.iter()).for_each(|(tap, met)| *tap = *met as u8);
         }
     }
 }

@@ -94,11 +94,11 @@ fn sum_over<E: Real>(planes: &[&[E]], stretch: Range<usize>, term: impl Fn(E) ->
         let (chunks, rest) = plane[stretch.clone()].as_chunks::<LANES>();
         for chunk in chunks {
             for lane in 0..LANES {
-                lanes[lane] = lanes[lane] + term(chunk[lane]);
+                lanes[lane] += term(chunk[lane]);
             }
         }
         for number in rest {
-            left = left + term(*number);
+            left += term(*number);
         }
     }
     sum_of(lanes) + left

@@ -165,14 +165,16 @@ fn layers_of_real_networks_are_those_of_burn() {
 }
 
 /// Batches of images under 3 x 3 taps, whose columns are convolved by Winograd's F(4, 3): images, channels of a group, height
-/// and width; outputs of a group, groups, padding. The last ones leave strips, vectors and tasks unfilled.
-const BATCHES: [([usize; 4], usize, usize, usize); 6] = [
+/// and width; outputs of a group, groups, padding. The last ones leave strips, vectors and tasks unfilled, and the last part of
+/// the images that a gradient by the weights sums at once.
+const BATCHES: [([usize; 4], usize, usize, usize); 7] = [
     ([16, 16, 32, 32], 16, 1, 1),
     ([16, 32, 16, 16], 32, 1, 1),
     ([16, 64, 8, 8], 64, 1, 1),
     ([19, 24, 14, 13], 17, 1, 0),
     ([11, 8, 30, 9], 9, 3, 1),
     ([9, 10, 22, 17], 12, 1, 2),
+    ([40, 8, 16, 16], 8, 2, 1),
 ];
 
 #[test]

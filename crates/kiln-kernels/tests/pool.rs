@@ -53,6 +53,17 @@ fn axes() -> impl Strategy<Value = (usize, usize, usize, usize)> {
     })
 }
 
+/// Rows of more places than are worked on side by side, the last of them with others once more.
+#[test]
+fn wide_rows_are_those_of_burn() {
+    for (width, stride) in [(45, 1), (45, 2), (64, 2), (61, 3)] {
+        let options = MaxPoolOptions::new([3, 3]).with_stride([stride, stride]).with_padding([1, 1]);
+        for dtype in [DType::F32, DType::F64] {
+            max_agrees(random([2, 3, 7, width], dtype), &options);
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(cases(150))]
 

@@ -10,7 +10,8 @@ use crate::margin::{
     WestonWatkinsLossConfig,
 };
 use crate::robust::{
-    BrierLossConfig, FocalLossConfig, JensenShannonLossConfig, NormalizedCrossEntropyLossConfig, RobustLogLossConfig,
+    ActivePassiveLossConfig, BrierLossConfig, FocalLossConfig, JensenShannonLossConfig,
+    NormalizedCrossEntropyLossConfig, PassiveLoss, RobustLogLossConfig,
 };
 use crate::{
     ClassificationLoss, CrossEntropyLossConfig, LossError, SphericalSoftmaxLossConfig, SquaredSphericalLossConfig,
@@ -26,6 +27,7 @@ fn all() -> Vec<Box<dyn ClassificationLoss>> {
     // Those with weights are tried on as many classes.
     let weights: Vec<f64> = (0..31).map(|class| 0.1 * f64::from(class)).collect();
     let adaptive = |mode| boxed(AldrKlConfig::new().with_mode(mode).init());
+    let mixed = |loss| boxed(ActivePassiveLossConfig::new().with_active(0.7).with_passive(0.4).with_loss(loss).init());
     vec![
         boxed(LdrKlConfig::new().init()),
         boxed(LdrKlConfig::new().with_lambda(100.0).init()),
@@ -44,6 +46,10 @@ fn all() -> Vec<Box<dyn ClassificationLoss>> {
         boxed(CrossEntropyLossConfig::new().with_label_smoothing(0.3).with_class_weights(Some(weights)).init()),
         boxed(CrammerSingerLossConfig::new().init()),
         boxed(NormalizedCrossEntropyLossConfig::new().init()),
+        mixed(PassiveLoss::ReverseCrossEntropy),
+        mixed(PassiveLoss::Mae),
+        mixed(PassiveLoss::AsymmetricUnhinged),
+        mixed(PassiveLoss::AsymmetricCrossEntropy),
         boxed(BrierLossConfig::new().init()),
         boxed(ZLossConfig::new().init()),
         boxed(SphericalSoftmaxLossConfig::new().init()),
@@ -72,7 +78,8 @@ fn losses_and_gradient(loss: &dyn ClassificationLoss, logits: &Tensor<2>, dtype:
 
 #[test]
 fn rows_agree_with_tensors_of_double_precision() {
-    for [rows, classes] in [[3, 2], [2, 31], [3, 100], [33, 300]] {
+    // Few rows of few classes, more of them than stand side by side, and rows that are worked on one by one.
+    for [rows, classes] in [[3, 2], [2, 31], [37, 10], [3, 100], [33, 300]] {
         let logits = normal([rows, classes], DType::F32) * 2.0;
         for loss in all().into_iter().filter(|loss| loss.check_classes(classes).is_ok()) {
             let [losses, gradient] = losses_and_gradient(&loss, &logits, DType::F32);

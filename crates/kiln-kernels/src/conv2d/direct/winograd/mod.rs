@@ -59,35 +59,26 @@ struct Walk {
 impl Winograd {
     /// Of the output, where the axes are of that kind.
     pub(super) fn of_output(geometry: &Geometry) -> Option<Self> {
-        let walk = |axis: Axis| {
-            is_plain(&axis).then_some(Walk { sources: axis.size, before: axis.before, results: axis.outputs })
-        };
-        Some(Self {
-            images: geometry.images,
-            groups: geometry.groups,
-            sources: geometry.in_channels,
-            maps: geometry.out_channels,
-            down: walk(geometry.vertical)?,
-            across: walk(geometry.horizontal)?,
-            work: geometry.work(),
-        })
+        let walk = |axis: Axis| Walk { sources: axis.size, before: axis.before, results: axis.outputs };
+        Self::new(geometry, [geometry.in_channels, geometry.out_channels], |axis| Some(walk(axis)))
     }
 
     /// Of the gradient by the input, a convolution of the output's gradient, where the axes are of that kind.
     pub(super) fn of_input_gradient(geometry: &Geometry) -> Option<Self> {
         let walk = |axis: Axis| {
-            let before = (TAPS - 1).checked_sub(axis.before).filter(|_| is_plain(&axis))?;
+            let before = (TAPS - 1).checked_sub(axis.before)?;
             Some(Walk { sources: axis.outputs, before, results: axis.size })
         };
-        Some(Self {
-            images: geometry.images,
-            groups: geometry.groups,
-            sources: geometry.out_channels,
-            maps: geometry.in_channels,
-            down: walk(geometry.vertical)?,
-            across: walk(geometry.horizontal)?,
-            work: geometry.work(),
-        })
+        Self::new(geometry, [geometry.out_channels, geometry.in_channels], walk)
+    }
+
+    fn new(geometry: &Geometry, [sources, maps]: [usize; 2], walk: impl Fn(Axis) -> Option<Walk>) -> Option<Self> {
+        let Geometry { images, groups, vertical, horizontal, .. } = *geometry;
+        if !is_plain(&vertical) || !is_plain(&horizontal) {
+            return None;
+        }
+        let (down, across) = (walk(vertical)?, walk(horizontal)?);
+        Some(Self { images, groups, sources, maps, down, across, work: geometry.work() })
     }
 
     /// Whether it is faster than plain sums.

@@ -38,12 +38,14 @@ macro_rules! with_widest_vectors {
 
 pub(crate) use with_widest_vectors;
 
-/// Elements that one thread updates at a time; fewer are not worth a second thread.
+/// Elements that are worth a second thread.
 pub(crate) const CHUNK: usize = 32 * 1024;
 
-/// Elements of each piece into which so many are cut: pieces of the same length, four for each thread where they are few, so
-/// that no thread waits long for another.
+/// Elements of each piece into which more than [`CHUNK`] are cut: pieces of about the same length, none shorter than that, and
+/// no more than let threads of unlike speed end together. Memory is read faster in long pieces.
 pub(crate) fn chunk_length(elements: usize) -> usize {
-    let pieces = elements.div_ceil(CHUNK).max(4 * rayon::current_num_threads());
-    elements.div_ceil(pieces).max(1)
+    let pieces = elements.div_ceil(CHUNK).min(PIECES_OF_THREAD * rayon::current_num_threads());
+    elements.div_ceil(pieces.max(1)).max(1)
 }
+
+const PIECES_OF_THREAD: usize = 8;

@@ -1,6 +1,7 @@
 //! Batch normalisation of maps and of rows, together with what often follows it: an addition and a rectification.
 
 mod channel;
+mod maps;
 mod rows;
 
 use std::mem::MaybeUninit;
@@ -9,10 +10,9 @@ use burn::tensor::{DType, Tensor};
 
 use crate::flex::{element_type, tensor_of, written};
 use crate::rectify;
-use crate::threads::share;
-use crate::vector::vectorised;
 use crate::{FlexSlice, Real};
-use channel::{Affine, Finish, GradientSums, Moments, Propagate, Spread, Sums};
+use channel::{Affine, Spread, Sums};
+use maps::{Layer, Maps};
 
 /// Entries of a channel in one example that are worth the kernel, where there is more than one.
 const FEWEST_PIXELS: usize = 8;
@@ -56,7 +56,7 @@ pub fn applies<const D: usize>(x: &Tensor<D>, parameters: [&Tensor<1>; 2], resid
 /// y = f((x - mean) gamma / sqrt(variance + epsilon) + beta + residual)
 /// ```
 /// with mean and variance (that of the batch itself, divided by its size) over examples and pixels, and `f` the identity or
-/// `max(0, .)`. Each channel is read from memory once.
+/// `max(0, .)`.
 ///
 /// # Shapes
 /// - `x`, residual and output: `[batch_size, channels, ..]`
@@ -98,24 +98,15 @@ fn train_in<E: Real, const D: usize>(
 ) -> Trained<D> {
     let dims = x.dims();
     check(&dims, [&gamma, &beta], after.residual.as_ref());
-    let maps = Maps::new(dims);
+    let maps = maps_of(dims);
     let x = FlexSlice::<E>::new(x);
     let [gamma, beta] = [gamma, beta].map(FlexSlice::<E>::new);
-    let affine = |channel: usize, spread: &Spread| {
+    let spreads = if maps.pixels == 1 { rows::spreads(x.values(), maps.channels) } else { maps.spreads(x.values()) };
+    let affine = |(channel, spread): (usize, &Spread)| {
         Affine::new(spread.mean, spread.variance(), epsilon, gamma.values()[channel], beta.values()[channel])
     };
-    let (output, spreads) = if maps.pixels == 1 {
-        let spreads = rows::spreads(x.values(), maps.channels);
-        let affines: Vec<_> = spreads.iter().enumerate().map(|(channel, spread)| affine(channel, spread)).collect();
-        (finished_rows(&affines, &x, after), spreads)
-    } else {
-        let mut spreads = vec![Spread::default(); maps.channels];
-        let measured = |channel: usize, planes: &[&[E]], spread: &mut Spread| {
-            *spread = vectorised(Moments { planes });
-            affine(channel, spread)
-        };
-        (finished(maps, &x, after, spreads.iter_mut().collect(), measured), spreads)
-    };
+    let affines: Vec<_> = spreads.iter().enumerate().map(affine).collect();
+    let output = finished(maps, &affines, &x, after);
     let each = |of: fn(&Spread) -> f64| {
         tensor_of(spreads.iter().map(|spread| E::from_f64(of(spread))).collect::<Vec<E>>(), [maps.channels])
     };
@@ -150,53 +141,28 @@ fn apply_in<E: Real, const D: usize>(
 ) -> Tensor<D> {
     let dims = x.dims();
     check(&dims, parameters.each_ref(), after.residual.as_ref());
-    let maps = Maps::new(dims);
+    let maps = maps_of(dims);
     let [mean, variance, gamma, beta] = parameters.map(FlexSlice::<E>::new);
     let affine = |channel: usize| {
         let at = |values: &FlexSlice<E>| values.values()[channel];
         Affine::new(at(&mean).to_f64(), at(&variance).to_f64(), epsilon, at(&gamma), at(&beta))
     };
-    let x = FlexSlice::<E>::new(x);
-    let output = if maps.pixels == 1 {
-        finished_rows(&(0..maps.channels).map(affine).collect::<Vec<_>>(), &x, after)
+    let affines: Vec<_> = (0..maps.channels).map(affine).collect();
+    tensor_of(finished(maps, &affines, &FlexSlice::<E>::new(x), after), dims)
+}
+
+fn finished<E: Real, const D: usize>(maps: Maps, affines: &[Affine<E>], x: &FlexSlice<E>, after: After<D>) -> Vec<E> {
+    let residual = after.residual.map(FlexSlice::<E>::new);
+    let residual = residual.as_ref().map(FlexSlice::values);
+    if maps.pixels == 1 {
+        rows::finished(affines, x.values(), residual, after.rectified)
     } else {
-        finished(maps, &x, after, vec![(); maps.channels], |channel, _, ()| affine(channel))
-    };
-    tensor_of(output, dims)
+        maps.finished(affines, x.values(), residual, after.rectified)
+    }
 }
 
-/// The output of maps of one pixel.
-fn finished_rows<E: Real, const D: usize>(affines: &[Affine<E>], x: &FlexSlice<E>, after: After<D>) -> Vec<E> {
-    let residual = after.residual.map(FlexSlice::<E>::new);
-    rows::finished(affines, x.values(), residual.as_ref().map(FlexSlice::values), after.rectified)
-}
-
-/// The output, channel by channel: `affine` says what becomes of a channel's planes.
-fn finished<E: Real, S: Send, const D: usize>(
-    maps: Maps,
-    x: &FlexSlice<E>,
-    after: After<D>,
-    of_channels: Vec<S>,
-    affine: impl Fn(usize, &[&[E]], S) -> Affine<E> + Sync,
-) -> Vec<E> {
-    let residual = after.residual.map(FlexSlice::<E>::new);
-    let write = |memory: &mut [MaybeUninit<E>]| {
-        let tasks: Vec<_> = maps.planes_mut(memory).into_iter().zip(of_channels).enumerate().collect();
-        share(tasks, |(channel, (outputs, of_channel))| {
-            let inputs = maps.planes(x.values(), channel);
-            let affine = affine(channel, &inputs, of_channel);
-            let residuals = residual.as_ref().map(|residual| maps.planes(residual.values(), channel));
-            vectorised(Finish {
-                affine,
-                inputs: &inputs,
-                residuals: residuals.as_deref(),
-                rectified: after.rectified,
-                outputs,
-            });
-        });
-    };
-    // SAFETY: the planes of all channels make up the output, and `Finish` writes every entry of its planes.
-    unsafe { written(maps.channels * maps.of_channel(), write) }
+fn maps_of<const D: usize>(dims: [usize; D]) -> Maps {
+    Maps { examples: dims[0], channels: dims[1], pixels: dims[2..].iter().product() }
 }
 
 /// What [`backward`] needs of a call of [`train`].
@@ -242,7 +208,7 @@ fn backward_in<E: Real, const D: usize>(saved: Saved<D>, upstream: Tensor<D>) ->
     assert_eq!(upstream.dims(), dims, "batch_norm: the shape of the output and that of its gradient differ");
     check(&dims, saved.statistics.each_ref(), saved.output.as_ref());
     check(&dims, saved.parameters.each_ref(), None);
-    let maps = Maps::new(dims);
+    let maps = maps_of(dims);
     let [mean, variance] = saved.statistics.map(FlexSlice::<E>::new);
     let [gamma, beta] = saved.parameters.map(FlexSlice::<E>::new);
     let at = |values: &FlexSlice<E>, channel: usize| values.values()[channel];
@@ -258,7 +224,7 @@ fn backward_in<E: Real, const D: usize>(saved: Saved<D>, upstream: Tensor<D>) ->
         let finished = saved.output.map(FlexSlice::<E>::new);
         let finished = finished.as_ref().map(FlexSlice::values);
         let layer = Layer { maps, affines, x: x.values(), finished, rectified: saved.rectified };
-        layer.backward(saved.has_residual, upstream)
+        backward_of_maps(&layer, saved.has_residual, upstream)
     };
     let of_channels = |of: fn(&Sums) -> f64| {
         tensor_of(sums.iter().map(|sums| E::from_f64(of(sums))).collect::<Vec<E>>(), [maps.channels])
@@ -285,6 +251,26 @@ fn backward_of_rows<E: Real, const D: usize>(
     (of_x.into_tensor(), sums, of_residual)
 }
 
+/// As [`backward_of_rows`], of maps of some pixels.
+fn backward_of_maps<E: Real, const D: usize>(
+    layer: &Layer<'_, E>,
+    has_residual: bool,
+    upstream: Tensor<D>,
+) -> (Tensor<D>, Vec<Sums>, Option<Tensor<D>>) {
+    let dims = upstream.dims();
+    let mut upstream = FlexSlice::<E>::new(upstream);
+    let sums = layer.sums(upstream.values());
+    if !has_residual {
+        // The gradient takes the place of the upstream gradient, which goes no further.
+        layer.propagate(&sums, upstream.values_mut(), None);
+        return (upstream.into_tensor(), sums, None);
+    }
+    let write = |memory: &mut [MaybeUninit<E>]| layer.propagate(&sums, upstream.values_mut(), Some(memory));
+    // SAFETY: the output is as long as the upstream gradient, and `propagate` writes every entry of it.
+    let of_x = unsafe { written(dims.iter().product(), write) };
+    (tensor_of(of_x, dims), sums, Some(upstream.into_tensor()))
+}
+
 /// Asserts that there is a number for every channel, and that what lies beside the maps has their shape.
 fn check<const D: usize, const N: usize>(dims: &[usize; D], of_channels: [&Tensor<1>; N], beside: Option<&Tensor<D>>) {
     for vector in of_channels {
@@ -296,99 +282,5 @@ fn check<const D: usize, const N: usize>(dims: &[usize; D], of_channels: [&Tenso
     }
     if let Some(beside) = beside.map(Tensor::dims) {
         assert!(beside == *dims, "batch_norm: maps of shape {dims:?} and others of shape {beside:?} do not fit");
-    }
-}
-
-/// The forward pass, as its gradients need it.
-struct Layer<'a, E> {
-    maps: Maps,
-    affines: Vec<Affine<E>>,
-    x: &'a [E],
-    finished: Option<&'a [E]>,
-    rectified: bool,
-}
-
-impl<E: Real> Layer<'_, E> {
-    /// The gradients by input and residual, and the sums over each channel.
-    fn backward<const D: usize>(
-        &self,
-        has_residual: bool,
-        upstream: Tensor<D>,
-    ) -> (Tensor<D>, Vec<Sums>, Option<Tensor<D>>) {
-        let (maps, dims) = (self.maps, upstream.dims());
-        let mut upstream = FlexSlice::<E>::new(upstream);
-        let mut sums = vec![Sums::default(); maps.channels];
-        let gradients = maps.planes_mut(upstream.values_mut()).into_iter().zip(&mut sums).enumerate();
-        if !has_residual {
-            // The gradient takes the place of the upstream gradient, which goes no further.
-            share(gradients.collect(), |(channel, (gradients, sums))| {
-                *sums = self.of_channel(channel, gradients, None);
-            });
-            return (upstream.into_tensor(), sums, None);
-        }
-        let write = |memory: &mut [MaybeUninit<E>]| {
-            let tasks: Vec<_> = gradients.zip(maps.planes_mut(memory)).collect();
-            share(tasks, |((channel, (gradients, sums)), outputs)| {
-                *sums = self.of_channel(channel, gradients, Some(outputs));
-            });
-        };
-        // SAFETY: the planes of all channels make up the gradient, and `Propagate` writes every entry of its planes.
-        let of_x = unsafe { written(maps.channels * maps.of_channel(), write) };
-        (tensor_of(of_x, dims), sums, Some(upstream.into_tensor()))
-    }
-
-    /// Writes one channel's gradient by the input to `outputs`, or in the place of the upstream gradient.
-    fn of_channel(
-        &self,
-        channel: usize,
-        mut gradients: Planes<'_, E>,
-        outputs: Option<Planes<'_, MaybeUninit<E>>>,
-    ) -> Sums {
-        let (affine, gradients) = (self.affines[channel], gradients.as_mut_slice());
-        let inputs = self.maps.planes(self.x, channel);
-        let finished = self.finished.map(|finished| self.maps.planes(finished, channel));
-        let (inputs, finished, rectified) = (inputs.as_slice(), finished.as_deref(), self.rectified);
-        let sums = vectorised(GradientSums { affine, inputs, finished, rectified, gradients });
-        let (rectified, count) = (rectified && finished.is_none(), self.maps.of_channel() as f64);
-        vectorised(Propagate { affine, inputs, rectified, sums, count, gradients, outputs });
-        sums
-    }
-}
-
-/// The planes of a channel.
-type Planes<'a, E> = Vec<&'a mut [E]>;
-
-/// Sizes of a batch of maps.
-#[derive(Debug, Clone, Copy)]
-struct Maps {
-    examples: usize,
-    channels: usize,
-    pixels: usize,
-}
-
-impl Maps {
-    fn new<const D: usize>(dims: [usize; D]) -> Self {
-        Self { examples: dims[0], channels: dims[1], pixels: dims[2..].iter().product() }
-    }
-
-    /// Entries of a channel.
-    fn of_channel(&self) -> usize {
-        self.examples * self.pixels
-    }
-
-    /// One channel's planes.
-    fn planes<'a, E>(&self, values: &'a [E], channel: usize) -> Vec<&'a [E]> {
-        values.chunks_exact(self.pixels).skip(channel).step_by(self.channels).collect()
-    }
-
-    /// The planes of every channel.
-    fn planes_mut<'a, E>(&self, values: &'a mut [E]) -> Vec<Planes<'a, E>> {
-        let mut of_channels: Vec<Planes<'a, E>> =
-            (0..self.channels).map(|_| Vec::with_capacity(self.examples)).collect();
-        for example in values.chunks_exact_mut((self.channels * self.pixels).max(1)) {
-            let planes = example.chunks_exact_mut(self.pixels);
-            of_channels.iter_mut().zip(planes).for_each(|(of_channel, plane)| of_channel.push(plane));
-        }
-        of_channels
     }
 }

@@ -122,7 +122,7 @@ struct Moments<'a, E> {
 impl<E: Real> OfChannels for Moments<'_, E> {
     type Of = Spread;
 
-    /// Stretch by stretch, as [`super::channel::Moments`] does.
+    /// Stretch by stretch, as [`super::maps::Moments`] does.
     #[inline(always)]
     fn add<const N: usize>(&self, first: usize, spreads: &mut [Spread; N]) {
         let Self { x, channels } = *self;

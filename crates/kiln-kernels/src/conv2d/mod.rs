@@ -8,10 +8,10 @@ mod unfold;
 
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{DType, Device, Tensor, module};
-use rayon::prelude::*;
 
 use crate::Real;
 use crate::flex::{FlexSlice, element_type, tensor_of};
+use crate::threads::{SMALLEST_HALF, share};
 use crate::vector::{FEW_LANES, sum_of_terms};
 use geometry::Geometry;
 
@@ -225,15 +225,14 @@ fn backward_in<E: Real>(
 
 /// The sum of each channel over images and places.
 fn sums_of_channels<E: Real>(geometry: &Geometry, maps: &[E]) -> Vec<E> {
-    const SMALLEST: usize = 16 * 1024;
     let (channels, places) = (geometry.groups * geometry.out_channels, geometry.places());
-    let values_of_channel = (geometry.images * places).max(1);
-    (0..channels)
-        .into_par_iter()
-        .with_min_len(SMALLEST.div_ceil(values_of_channel))
-        .map(|channel| {
+    let mut sums = vec![E::default(); channels];
+    let together = (SMALLEST_HALF / 16).div_ceil((geometry.images * places).max(1));
+    share(sums.chunks_mut(together).enumerate().collect(), |(part, sums): (usize, &mut [E])| {
+        for (channel, sum) in (part * together..).zip(sums) {
             let planes = maps.chunks_exact(places).skip(channel).step_by(channels);
-            planes.map(|plane| sum_of_terms::<_, FEW_LANES>(plane, |value| value)).sum()
-        })
-        .collect()
+            *sum = planes.map(|plane| sum_of_terms::<_, FEW_LANES>(plane, |value| value)).sum();
+        }
+    });
+    sums
 }

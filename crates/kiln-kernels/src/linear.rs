@@ -211,7 +211,8 @@ impl<E: Real> Part<'_, E> {
     /// in which a part sums.
     fn cut(self) -> Vec<Self> {
         let mut parts = Vec::new();
-        let largest = SMALLEST_HALF.max(self.work().div_ceil(MOST_PARTS));
+        let work = self.work();
+        let largest = (work / 2).clamp(SMALLEST_HALF, 2 * SMALLEST_HALF).max(work.div_ceil(MOST_PARTS));
         self.cut_into(&mut parts, largest);
         parts
     }

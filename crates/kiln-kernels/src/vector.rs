@@ -2,6 +2,8 @@
 
 use std::ops::Add;
 
+use pulp::Simd;
+
 /// Numbers that are worked on side by side.
 pub const LANES: usize = 32;
 
@@ -99,6 +101,12 @@ fn with_avx512<K: FusedKernel>(kernel: K) -> K::Output {
 #[inline(never)]
 fn with_avx2<K: FusedKernel>(kernel: K) -> K::Output {
     kernel.run_with(Fused::<false>)
+}
+
+/// The vector that begins at a number.
+#[inline(always)]
+pub(crate) fn load<S: Simd>(values: &[f32], at: usize) -> S::f32s {
+    bytemuck::pod_read_unaligned(bytemuck::cast_slice(&values[at..at + S::F32_LANES]))
 }
 
 /// The end of a row that is shorter than all lanes, filled up.

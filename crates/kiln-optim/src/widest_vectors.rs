@@ -39,7 +39,7 @@ macro_rules! with_widest_vectors {
 pub(crate) use with_widest_vectors;
 
 /// Elements that are worth a second thread.
-pub(crate) const CHUNK: usize = 32 * 1024;
+pub(crate) const CHUNK: usize = 8 * 1024;
 
 /// Elements of each piece into which more than [`CHUNK`] are cut: pieces of about the same length, none shorter than that, and
 /// no more than let threads of unlike speed end together. Memory is read faster in long pieces.

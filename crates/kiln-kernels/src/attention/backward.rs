@@ -2,9 +2,9 @@
 
 use super::block::{key_blocks, padded, query_blocks, right, sized, transposed, zeros};
 use super::heads::{Head, Visible};
-use super::tile::{Left, Right, Sizes, multiply};
 use crate::elementary::exp_of_negative;
 use crate::matrix::Block;
+use crate::matrix::tile::{Left, Right, Sizes, multiply};
 use crate::rows::sum_beside;
 use crate::vector::{FusedKernel, MultiplyAdd};
 

@@ -1,7 +1,7 @@
 //! Blocks of queries and keys that stay in the nearest cache, and how they are packed.
 
 use super::heads::Head;
-use super::tile::{PIECE, Right};
+use crate::matrix::tile::{PIECE, Right};
 
 /// Keys of a block; a multiple of [`PIECE`].
 pub(super) const KEYS: usize = 256;

@@ -2,9 +2,9 @@
 
 use super::block::{QUERIES, key_blocks, padded, query_blocks, right, sized, transposed, zeros};
 use super::heads::{Head, Visible};
-use super::tile::{Left, PIECE, Right, Sizes, multiply};
 use crate::elementary::exp_of_negative;
 use crate::matrix::Block;
+use crate::matrix::tile::{Left, PIECE, Right, Sizes, multiply};
 use crate::vector::{FusedKernel, MultiplyAdd, sum_of};
 
 /// Memory of a thread.

@@ -8,7 +8,6 @@ mod backward;
 mod block;
 mod forward;
 mod heads;
-mod tile;
 
 use burn::tensor::ops::AttentionModuleOptions;
 use burn::tensor::{DType, Tensor};

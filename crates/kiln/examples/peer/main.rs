@@ -35,6 +35,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> Outcome<()> {
     let flags = Flags::from_command_line()?;
+    rayon::ThreadPoolBuilder::new().use_current_thread().build_global()?;
     let benches = [
         aggregate_responses::bench(),
         comp_sum::bench(),

@@ -4,6 +4,8 @@ use std::mem::MaybeUninit;
 
 use pulp::{Simd, WithSimd};
 
+use crate::vector::load;
+
 /// Vectors of a tile, where there are as many.
 const VECTORS: usize = 3;
 
@@ -147,10 +149,4 @@ impl<const MAPS: usize> Tile<'_, MAPS> {
         }
         sums
     }
-}
-
-/// The vector that begins at a number.
-#[inline(always)]
-pub(super) fn load<S: Simd>(values: &[f32], at: usize) -> S::f32s {
-    bytemuck::pod_read_unaligned(bytemuck::cast_slice(&values[at..at + S::F32_LANES]))
 }

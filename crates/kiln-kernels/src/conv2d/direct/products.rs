@@ -2,7 +2,7 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::correlate::load;
+use crate::vector::load;
 
 /// Maps and shifts of a tile.
 const MAPS: usize = 4;

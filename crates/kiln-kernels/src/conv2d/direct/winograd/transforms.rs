@@ -2,8 +2,8 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::super::correlate::load;
 use super::{ROWS, SEEN};
+use crate::vector::load;
 
 /// `B^T` of the six rows that each strip of a padded source sees:
 ///

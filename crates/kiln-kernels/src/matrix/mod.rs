@@ -1,5 +1,9 @@
 //! Matrices in plain slices, and their products.
 
+mod small;
+pub(crate) mod tile;
+
+use std::any::TypeId;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -206,6 +210,20 @@ impl<'a, E: Real> Block<'a, E> {
         (first.t(), second.t())
     }
 
+    /// Some of the columns.
+    fn cols(&mut self, range: Range<usize>) -> Block<'_, E> {
+        assert!(range.start <= range.end && range.end <= self.cols, "columns {range:?} of {}", self.cols);
+        let start = if self.rows == 0 { self.start } else { self.start.wrapping_add(range.start * self.col_stride) };
+        Block { start, cols: range.len(), memory: PhantomData, ..*self }
+    }
+
+    /// The same block of the type that its numbers are of.
+    fn cast<F: Real>(&mut self) -> Block<'_, F> {
+        assert_eq!(TypeId::of::<E>(), TypeId::of::<F>(), "numbers of another type");
+        let Self { start, rows, cols, row_stride, col_stride, .. } = *self;
+        Block { start: start.cast(), rows, cols, row_stride, col_stride, memory: PhantomData }
+    }
+
     /// `left right + start`, on the calling thread.
     pub(crate) fn set_product(
         &mut self,
@@ -213,6 +231,11 @@ impl<'a, E: Real> Block<'a, E> {
         right: MatrixView<'_, E>,
         start: Start<'_, E>,
     ) -> Written<'_, 'a, E> {
+        assert_eq!(left.cols, right.rows, "inner sizes of a matrix product differ");
+        assert_eq!([left.rows, right.cols], [self.rows, self.cols], "the product's size differs from its place");
+        if self.col_stride == 1 && small::set_product(self, left, right, start) {
+            return Written(self);
+        }
         let keep = match start {
             Start::Zero => 0.0,
             Start::EveryRow(values) => {

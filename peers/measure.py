@@ -41,7 +41,10 @@ class Peer:
             flags(self.parser)
 
     def case(self, name):
-        """Registers `prepare(arguments) -> operation`; only calls of `operation()` are timed."""
+        """Registers `prepare(arguments) -> operation`; only calls of `operation()` are timed.
+
+        Where `prepare` gives a pair, `(before, operation)`, `before()` is called ahead of each operation.
+        """
 
         def register(prepare):
             self.cases[name] = prepare
@@ -74,8 +77,9 @@ class Peer:
 
     def report(self, name, arguments):
         start_bytes = resident_bytes("VmRSS")
-        operation = self.cases[name](arguments)
-        seconds, last = timed(operation, arguments.repeats, arguments.warmups, arguments.min_seconds)
+        prepared = self.cases[name](arguments)
+        before, operation = prepared if isinstance(prepared, tuple) else (None, prepared)
+        seconds, last = timed(operation, arguments.repeats, arguments.warmups, arguments.min_seconds, before)
         line = {
             "name": f"{self.name}/{name}",
             "seconds": seconds,
@@ -92,23 +96,36 @@ class Peer:
             print(f"{line['name']:56} {middle * 1e3:12.4f} ms   peak {line['peak_bytes'] / 2**20:8.1f} MiB", flush=True)
 
 
-def timed(operation, repeats, warmups, min_seconds):
+def timed(operation, repeats, warmups, min_seconds, before=None):
     """Mean seconds of one call, for each repeat, and what the last call returned.
 
     The last warm-up sets how many calls a repeat takes; without warm-ups a repeat is one call.
     """
     last, calls = None, 1
     for _ in range(warmups):
-        began = time.perf_counter()
-        last = operation()
-        calls = max(1, round(min_seconds / max(time.perf_counter() - began, 1e-9)))
+        took, last = clocked(operation, 1, before)
+        calls = max(1, round(min_seconds / max(took, 1e-9)))
     seconds = []
     for _ in range(repeats):
+        took, last = clocked(operation, calls, before)
+        seconds.append(took / calls)
+    return seconds, last
+
+
+def clocked(operation, calls, before):
+    """Seconds of so many calls, without what is done `before` each, and what the last one returned."""
+    took, last = 0.0, None
+    if before is None:
         began = time.perf_counter()
         for _ in range(calls):
             last = operation()
-        seconds.append((time.perf_counter() - began) / calls)
-    return seconds, last
+        return time.perf_counter() - began, last
+    for _ in range(calls):
+        before()
+        began = time.perf_counter()
+        last = operation()
+        took += time.perf_counter() - began
+    return took, last
 
 
 def limit_threads(threads):

@@ -66,9 +66,14 @@ def step_case(build, tensors):
     def prepare(_):
         torch.manual_seed(1)
         parameters = [torch.nn.Parameter(torch.randn(PARAMETERS // tensors)) for _ in range(tensors)]
-        for parameter in parameters:
-            parameter.grad = torch.randn_like(parameter) * 0.01
-        return build(parameters).step
+        gradients = [torch.randn_like(parameter) * 0.01 for parameter in parameters]
+
+        def new_gradients():
+            """New tensors every time, as a backward pass makes them."""
+            for parameter, gradient in zip(parameters, gradients):
+                parameter.grad = gradient * 1.0001
+
+        return new_gradients, build(parameters).step
 
     return prepare
 

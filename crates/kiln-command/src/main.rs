@@ -36,6 +36,9 @@ fn main() -> ExitCode {
         .with_target(false)
         .init();
     let cli = Cli::parse();
+    if let Err(error) = kiln_kernels::join_pool() {
+        return Failure::Failed(format!("the threads cannot be started: {error}")).show();
+    }
     match catch_unwind(AssertUnwindSafe(|| cli.run())) {
         Ok(Ok(code)) => code,
         Ok(Err(failure)) => failure.show(),

@@ -27,7 +27,7 @@
 //! - [`elementary`]: functions of one number.
 //! - [`vector`]: loops over many numbers, compiled for the vectors at hand.
 //! - [`matrix`]: products of matrices in plain slices.
-//! - [`share`]: tasks that the calling thread and the pool do together.
+//! - [`share`]: tasks that the calling thread and the pool do together; [`join_pool`] makes the calling thread one of it.
 //! - [`FlexSlice`]: the memory of a tensor, read and changed in place.
 //!
 //! The functions here know no graph: `kiln-autodiff` makes one node of a kernel and its gradients.
@@ -51,4 +51,4 @@ pub mod vector;
 
 pub use flex::FlexSlice;
 pub use real::Real;
-pub use threads::share;
+pub use threads::{join_pool, share};

@@ -11,6 +11,7 @@
 //! | `nn` | `nn` | networks shared by several methods |
 //! | `data` | `data` | readers for standard formats, embedded sets, splits |
 //! | `autodiff` | `autodiff` | second order: Hessian products, Laplacians, tangent kernels, spectra, implicit derivatives |
+//! | `kernels` | `kernels` | fast operations on the processor, which the others are made of; `kernels::join_pool` lets the main thread be one of those that work |
 //!
 //! Two lines make a training of Burn's use the Z-loss and diffGrad:
 //!
@@ -39,6 +40,8 @@
 pub use kiln_autodiff as autodiff;
 #[cfg(feature = "data")]
 pub use kiln_data as data;
+#[cfg(feature = "kernels")]
+pub use kiln_kernels as kernels;
 #[cfg(feature = "loss")]
 pub use kiln_loss as loss;
 #[cfg(feature = "nn")]

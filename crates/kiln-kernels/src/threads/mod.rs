@@ -3,11 +3,35 @@
 mod helped;
 
 use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use rayon::ThreadPoolBuildError;
 
 use helped::helped;
 
 /// Multiplications that are worth a second thread.
 pub(crate) const SMALLEST_HALF: usize = 1 << 19;
+
+/// Makes the calling thread one of those of rayon's global pool, which then has as many as there are processors, or as
+/// `RAYON_NUM_THREADS` says, the calling thread included. To be called at the beginning of `main`.
+///
+/// A thread outside of the pool is one more than there are processors: where it shares work with the pool, all of them take
+/// turns. Where there is to be one thread alone, nothing is done: work that other threads leave to a pool of the calling
+/// thread would wait for it.
+///
+/// # Errors
+/// Where the pool exists already, and where its threads cannot be started.
+pub fn join_pool() -> Result<(), ThreadPoolBuildError> {
+    let chosen = std::env::var("RAYON_NUM_THREADS").ok().and_then(|threads| threads.parse().ok());
+    let threads =
+        chosen.filter(|threads| *threads > 0).or_else(|| thread::available_parallelism().ok().map(usize::from));
+    match threads {
+        Some(threads) if threads > 1 => {
+            rayon::ThreadPoolBuilder::new().num_threads(threads).use_current_thread().build_global()
+        }
+        _ => Ok(()),
+    }
+}
 
 /// All tasks, each once, in any order, on the calling thread and on the others of the current rayon pool.
 ///
@@ -61,7 +85,6 @@ mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::sync::Barrier;
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::thread;
 
     use super::*;
 

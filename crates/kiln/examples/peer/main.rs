@@ -35,7 +35,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> Outcome<()> {
     let flags = Flags::from_command_line()?;
-    rayon::ThreadPoolBuilder::new().use_current_thread().build_global()?;
+    kiln::kernels::join_pool()?;
     let benches = [
         aggregate_responses::bench(),
         comp_sum::bench(),

@@ -5,8 +5,9 @@ use burn::tensor::{DType, Tensor};
 
 use super::{WORK_OF_VALUE, Windows, met, windows_meet};
 use crate::flex::{element_type, tensor_of};
-use crate::threads::for_each;
-use crate::vector::{Kernel, LANES, sum_of_terms, vectorised};
+use crate::rows::{numbers_of_task, rows_of_task};
+use crate::threads::{for_each, share};
+use crate::vector::{FEW_LANES, Kernel, sum_of_terms, vectorised};
 use crate::{FlexSlice, Real};
 
 /// Whether [`mean`] takes these images: `f32` or `f64` on the Flex device, in its graph or outside, windows that all meet the
@@ -35,6 +36,12 @@ fn mean_in<E: Real>(x: Tensor<4>, windows: Windows, counts_padding: bool) -> Ten
     let x = FlexSlice::<E>::new(x);
     let shares = windows.shares(counts_padding);
     let mut means = vec![E::default(); dims.iter().product()];
+    if windows.are_whole_maps() {
+        let pieces = x.values().chunks(numbers_of_task(windows.pixels()));
+        let tasks = pieces.zip(means.chunks_mut(rows_of_task(windows.pixels()))).collect();
+        share(tasks, |(planes, means)| vectorised(MeansOfMaps { planes, share: shares[0], means }));
+        return tensor_of(means, dims);
+    }
     let planes = x.values().chunks_exact(windows.pixels());
     let tasks: Vec<_> = planes.zip(means.chunks_exact_mut(windows.places())).collect();
     let work = x.values().len() * WORK_OF_VALUE;
@@ -75,6 +82,12 @@ fn mean_backward_in<E: Real>(
     let upstream = FlexSlice::<E>::new(upstream);
     let shares = windows.shares(counts_padding);
     let mut gradient = vec![E::default(); dims.iter().product()];
+    if windows.are_whole_maps() {
+        let pieces = gradient.chunks_mut(numbers_of_task(windows.pixels()));
+        let tasks = pieces.zip(upstream.values().chunks(rows_of_task(windows.pixels()))).collect();
+        share(tasks, |(planes, upstream)| vectorised(SharesOfMaps { upstream, share: shares[0], planes }));
+        return tensor_of(gradient, dims);
+    }
     let tasks: Vec<_> =
         gradient.chunks_exact_mut(windows.pixels()).zip(upstream.values().chunks_exact(windows.places())).collect();
     let work = upstream.values().len() * WORK_OF_VALUE;
@@ -89,6 +102,44 @@ fn mean_backward_in<E: Real>(
     tensor_of(gradient, dims)
 }
 
+/// The means of whole maps.
+struct MeansOfMaps<'a, E> {
+    planes: &'a [E],
+    /// What each pixel counts.
+    share: E,
+    means: &'a mut [E],
+}
+
+impl<E: Real> Kernel for MeansOfMaps<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let planes = self.planes.chunks_exact(self.planes.len() / self.means.len());
+        for (mean, plane) in self.means.iter_mut().zip(planes) {
+            *mean = sum_of_terms::<_, FEW_LANES>(plane, |value| value) * self.share;
+        }
+    }
+}
+
+/// Their gradients.
+struct SharesOfMaps<'a, E> {
+    upstream: &'a [E],
+    /// What each pixel counts.
+    share: E,
+    planes: &'a mut [E],
+}
+
+impl<E: Real> Kernel for SharesOfMaps<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let planes = self.planes.chunks_exact_mut(self.planes.len() / self.upstream.len());
+        planes.zip(self.upstream).for_each(|(plane, g)| plane.fill(*g * self.share));
+    }
+}
+
 struct MeanOfPlane<'a, E> {
     windows: Windows,
     plane: &'a [E],
@@ -101,10 +152,6 @@ impl<E: Real> Kernel for MeanOfPlane<'_, E> {
 
     #[inline(always)]
     fn run(self) {
-        if self.windows.are_whole_maps() {
-            self.means[0] = sum_of_terms::<_, LANES>(self.plane, |value| value) * self.shares[0];
-            return;
-        }
         let (down, across) = (self.windows.down, self.windows.across);
         for (row, means) in self.means.chunks_exact_mut(across.outputs).enumerate() {
             for y in met(&down, row) {
@@ -151,9 +198,6 @@ impl<E: Real> Kernel for SharesOfPlane<'_, E> {
 
     #[inline(always)]
     fn run(self) {
-        if self.windows.are_whole_maps() {
-            return self.plane.fill(self.upstream[0] * self.shares[0]);
-        }
         let (down, across) = (self.windows.down, self.windows.across);
         let rows = self.upstream.chunks_exact(across.outputs).zip(self.shares.chunks_exact(across.outputs));
         for (row, (upstream, shares)) in rows.enumerate() {

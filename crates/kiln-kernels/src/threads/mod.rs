@@ -53,17 +53,25 @@ fn share_with<T: Send, S>(tasks: Vec<T>, scratch: impl Fn() -> S + Sync, run: im
     if helpers == 0 {
         return run_all(tasks, scratch, run);
     }
+    // Many small tasks are taken some at a time, so that the threads do not wait for each other at the queue.
+    let at_once = tasks.len().div_ceil(TURNS * (helpers + 1));
     let waiting = Mutex::new(tasks.into_iter());
-    let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let next = || -> Vec<T> { waiting.lock().unwrap_or_else(PoisonError::into_inner).by_ref().take(at_once).collect() };
     helped(helpers, &|| {
-        let Some(first) = next() else { return };
+        let mut tasks = next();
+        if tasks.is_empty() {
+            return;
+        }
         let mut scratch = scratch();
-        run(&mut scratch, first);
-        while let Some(task) = next() {
-            run(&mut scratch, task);
+        while !tasks.is_empty() {
+            tasks.into_iter().for_each(|task| run(&mut scratch, task));
+            tasks = next();
         }
     });
 }
+
+/// Times that a thread comes for tasks, where there are many.
+const TURNS: usize = 32;
 
 fn run_all<T, S>(tasks: Vec<T>, scratch: impl Fn() -> S, run: impl Fn(&mut S, T)) {
     let mut scratch = scratch();

@@ -301,14 +301,14 @@ impl<E: Real> Kernel for Propagate<'_, '_, E> {
             let of = |pixel: usize, h: E| (h - total - affine.normal(inputs[pixel]) * along) * affine.scale;
             match outputs {
                 None => {
-                    for pixel in 0..pixels {
-                        gradients[pixel] = of(pixel, passed(pixel, gradients[pixel]));
+                    for (pixel, g) in gradients.iter_mut().enumerate() {
+                        *g = of(pixel, passed(pixel, *g));
                     }
                 }
                 Some(outputs) => {
-                    for pixel in 0..pixels {
-                        gradients[pixel] = passed(pixel, gradients[pixel]);
-                        outputs[pixel].write(of(pixel, gradients[pixel]));
+                    for (pixel, (g, output)) in gradients.iter_mut().zip(outputs).enumerate() {
+                        *g = passed(pixel, *g);
+                        output.write(of(pixel, *g));
                     }
                 }
             }

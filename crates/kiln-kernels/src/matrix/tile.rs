@@ -165,11 +165,12 @@ impl Product<'_, '_> {
     }
 
     /// `ROWS` rows of `WIDTH` vectors.
+    // Sums are taken apart by constant indices alone, so that the vectors need no memory.
+    #[allow(clippy::needless_range_loop)]
     #[inline(always)]
     fn tile<S: Simd, const ROWS: usize, const WIDTH: usize>(&mut self, simd: S, row: usize, col: usize) {
         const { assert!(WIDTH * S::F32_LANES <= MOST_COLUMNS) };
         let sums = self.sums::<S, ROWS, WIDTH>(simd, row, col);
-        // Taken apart by constant indices alone, so that the vectors need no memory.
         for r in 0..ROWS {
             let start = self.start.at.wrapping_add((row + r) * self.start.row_stride + (col & self.start.col_mask));
             let place = self.out.start.wrapping_add((row + r) * self.out.row_stride + col);
@@ -188,6 +189,7 @@ impl Product<'_, '_> {
     }
 
     /// The sums of a tile, which stay in the processor's registers: nothing in the loop can fail.
+    #[allow(clippy::needless_range_loop)]
     #[inline(always)]
     fn sums<S: Simd, const ROWS: usize, const WIDTH: usize>(
         &self,

@@ -286,12 +286,15 @@ struct Propagate<'a, 'g, E> {
 impl<E: Real> Kernel for Propagate<'_, '_, E> {
     type Output = ();
 
+    // By index, in slices of one length: the compiler sees that no index is out of bounds, and makes vectors of the loops.
+    #[allow(clippy::needless_range_loop)]
     #[inline(always)]
     fn run(mut self) {
         let Layer { maps: Maps { channels, pixels, .. }, x, finished, .. } = *self.layer;
         for (index, gradients) in self.gradients.chunks_exact_mut(pixels).enumerate() {
             let plane = self.first + index;
             let (affine, [total, along]) = (self.layer.affines[plane % channels], self.means[plane % channels]);
+            let gradients = &mut gradients[..pixels];
             let inputs = &x[plane * pixels..][..pixels];
             let finished = finished.map(|finished| &finished[plane * pixels..][..pixels]);
             let outputs = self.outputs.as_mut().map(|outputs| &mut outputs[index * pixels..][..pixels]);
@@ -301,14 +304,14 @@ impl<E: Real> Kernel for Propagate<'_, '_, E> {
             let of = |pixel: usize, h: E| (h - total - affine.normal(inputs[pixel]) * along) * affine.scale;
             match outputs {
                 None => {
-                    for (pixel, g) in gradients.iter_mut().enumerate() {
-                        *g = of(pixel, passed(pixel, *g));
+                    for pixel in 0..pixels {
+                        gradients[pixel] = of(pixel, passed(pixel, gradients[pixel]));
                     }
                 }
                 Some(outputs) => {
-                    for (pixel, (g, output)) in gradients.iter_mut().zip(outputs).enumerate() {
-                        *g = passed(pixel, *g);
-                        output.write(of(pixel, *g));
+                    for pixel in 0..pixels {
+                        gradients[pixel] = passed(pixel, gradients[pixel]);
+                        outputs[pixel].write(of(pixel, gradients[pixel]));
                     }
                 }
             }

@@ -4,8 +4,8 @@
 //! name computes, to rounding, on the Flex device; its `applies` says for which tensors, and everything else is left to
 //! Burn. The results are the same bits with any number of threads: work is cut by the sizes of the tensors alone.
 //!
-//! Matrix products are those of the gemm crate, which picks the widest instruction set (up to AVX-512) when the program
-//! runs; so do the loops here.
+//! Large matrix products are those of the gemm crate, which picks the widest instruction set (up to AVX-512) when the program
+//! runs; so do the loops and the small products here.
 //!
 //! For `f32` and `f64`:
 //!

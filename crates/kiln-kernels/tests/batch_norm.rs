@@ -77,11 +77,12 @@ impl Layer {
     fn rounded(&self, upstream: &Tensor<4>, passed: Tensor<4>) -> Rounded {
         let [examples, _, height, width] = self.x.dims();
         let count = examples * height * width;
-        // Maps by 32 lanes, rows one after the other, in stretches that are added up in double precision.
+        // Maps by 32 lanes, what is left of them and rows one after the other, in stretches that are added up in double
+        // precision.
         let roundings = match height * width {
             _ if self.x.dtype() == DType::F64 => count,
             1 => 1 + examples.min(64),
-            pixels => 1 + pixels / 32 + 6 + 31,
+            pixels => 1 + count.min(2048) / 32 + 6 + examples.min(2048 / pixels).max(1) * (pixels % 32),
         };
         let sum = |x: Bounded<4>| x.linear(roundings, sum_of_channels);
         let mean = |x: Bounded<4>| sum(x).scaled(1.0 / count as f64);
@@ -199,6 +200,16 @@ proptest! {
 }
 
 #[test]
+fn so_are_those_of_many_maps_and_of_large_ones() {
+    // More than one task of planes and of channels, more than one stretch of small planes and of one large plane.
+    for dims in [[40, 7, 13, 17], [150, 33, 2, 5], [3, 5, 50, 61], [20, 2, 32, 32]] {
+        for (dtype, has_residual) in [(DType::F32, false), (DType::F64, false), (DType::F64, true)] {
+            Layer::random(dims, dtype, has_residual, dtype == DType::F64).agrees();
+        }
+    }
+}
+
+#[test]
 fn a_matrix_is_as_maps_of_one_pixel() {
     let layer = Layer::random([70, 40, 1, 1], DType::F32, false, true);
     let [gamma, beta] = layer.parameters.clone();
@@ -252,6 +263,39 @@ fn single_precision_loses_nothing_far_from_zero() {
 }
 
 #[test]
+fn single_precision_loses_nothing_where_the_first_numbers_are_unlike_the_others() {
+    for [height, width] in [[2, 4], [8, 8], [32, 32], [70, 70]] {
+        let others = random([256, 1, height, width], DType::F32);
+        let first = others.clone().narrow(0, 0, 1).narrow(2, 0, 1) + 1e4;
+        let x = others.slice_assign([0..1, 0..1, 0..1, 0..width], first);
+        let exact = double(&x);
+        let mean = exact.clone().mean();
+        let variance: f64 = (exact - mean.unsqueeze()).square().mean().into_scalar();
+        let [gamma, beta] = [Tensor::<1>::ones([1], &Device::flex()), Tensor::zeros([1], &Device::flex())];
+        let trained = batch_norm::train(x, gamma, beta, EPSILON, After { residual: None, rectified: false });
+        let found = f64::from(trained.variance.into_scalar::<f32>());
+        assert!((found / variance - 1.0).abs() < 2e-6, "{height} x {width}: {found} and {variance}");
+    }
+}
+
+#[test]
+fn statistics_of_what_is_not_a_number_are_no_numbers() {
+    for wrong in [f32::NAN, f32::INFINITY] {
+        for at in [0, 100] {
+            let numbers = random([3, 2, 8, 8], DType::F32);
+            let place = Tensor::full([1, 1, 1, 1], wrong, &Device::flex());
+            let (row, col) = (at / 8 % 8, at % 8);
+            let x = numbers.slice_assign([1..2, 1..2, row..row + 1, col..col + 1], place);
+            let [gamma, beta] = [Tensor::<1>::ones([2], &Device::flex()), Tensor::zeros([2], &Device::flex())];
+            let trained = batch_norm::train(x, gamma, beta, EPSILON, After { residual: None, rectified: false });
+            let variance = values(&trained.variance);
+            assert!(variance[0].is_finite() && !variance[1].is_finite(), "{wrong} at {at}: {variance:?}");
+            assert!(!values(&trained.mean)[1].is_finite(), "{wrong} at {at}");
+        }
+    }
+}
+
+#[test]
 fn views_are_read_as_burn_reads_them() {
     let wide = random([3, 4, 9, 11], DType::F64);
     for x in [wide.clone().narrow(3, 2, 7), wide.clone().swap_dims(0, 1), wide.clone().flip([2])] {
@@ -277,7 +321,8 @@ fn small_and_empty_maps_are_left_to_burn() {
 
 #[test]
 fn any_number_of_threads_gives_the_same_bits() {
-    let shapes = [[9, 7, 13, 17], [300, 129, 1, 1]];
+    // More than one task of each pass.
+    let shapes = [[40, 7, 13, 17], [300, 129, 1, 1]];
     let kinds = [(false, false), (false, true), (true, true)];
     for (dims, (has_residual, rectified)) in shapes.into_iter().flat_map(|dims| kinds.map(|kind| (dims, kind))) {
         let layer = Layer::random(dims, DType::F32, has_residual, rectified);

@@ -107,6 +107,9 @@ fn the_mean_of_a_whole_map_is_that_of_burn() {
         for side in [1, 5, 8, 13] {
             mean_agrees(random([3, 2, side, side + 2], dtype), &AvgPoolOptions::new([side, side + 2]));
         }
+        // More than one task of small maps, the last one not full, and a map that is more than a task.
+        mean_agrees(random([100, 7, 8, 8], dtype), &AvgPoolOptions::new([8, 8]));
+        mean_agrees(random([2, 2, 130, 130], dtype), &AvgPoolOptions::new([130, 130]));
     }
 }
 
@@ -125,6 +128,29 @@ fn of_equal_values_the_first_gets_the_gradient_and_what_is_no_number_is_kept() {
     assert_eq!(output.into_scalar::<f32>(), f32::NEG_INFINITY);
     let gradient = pool::max_backward([1, 1, 2, 2], &options, largest, Tensor::ones([1, 1, 1, 1], &device));
     assert_close(&values(&gradient), &[1.0, 0.0, 0.0, 0.0], 0.0);
+}
+
+#[test]
+fn the_padding_is_never_the_largest_and_the_last_of_what_is_no_number_is_kept() {
+    let device = Device::flex();
+    let options = MaxPoolOptions::new([3, 3]).with_stride([2, 2]).with_padding([1, 1]);
+    let lowest = Tensor::<4>::full([1, 1, 5, 5], f32::NEG_INFINITY, &device);
+    let (output, largest) = pool::max(lowest, &options);
+    assert!(values(&output).iter().all(|value| *value == f64::NEG_INFINITY));
+    let gradient = pool::max_backward([1, 1, 5, 5], &options, largest, Tensor::ones([1, 1, 3, 3], &device));
+    // Windows begin at every second row and column from the padding on; the first pixel that each meets has its gradient.
+    let mut first = [0.0; 25];
+    for (row, col) in [0, 1, 3].into_iter().flat_map(|row| [0, 1, 3].map(|col| (row, col))) {
+        first[row * 5 + col] = 1.0;
+    }
+    assert_close(&values(&gradient), &first, 0.0);
+
+    let nan = f32::NAN;
+    let undefined = Tensor::<4>::from_floats([[[[1.0, nan], [nan, 2.0]]]], &device);
+    let options = MaxPoolOptions::new([2, 2]);
+    let (_, largest) = pool::max(undefined, &options);
+    let gradient = pool::max_backward([1, 1, 2, 2], &options, largest, Tensor::ones([1, 1, 1, 1], &device));
+    assert_close(&values(&gradient), &[0.0, 0.0, 1.0, 0.0], 0.0);
 }
 
 #[test]

@@ -140,8 +140,12 @@ struct Moments<'a, E> {
     x: &'a [E],
 }
 
-/// Numbers whose mean the distances of a stretch are taken from.
+/// Numbers whose mean the distances of a stretch are taken from first.
 const CENTRE: usize = 64;
+
+/// Variances that the square of the mean distance may have before digits are worth a second reading: at four times the
+/// variance, two to three bits are lost.
+const FAR: f64 = 4.0;
 
 impl<E: Real> Kernel for Moments<'_, E> {
     type Output = Spread;
@@ -155,18 +159,33 @@ impl<E: Real> Kernel for Moments<'_, E> {
 }
 
 impl<E: Real> Moments<'_, E> {
-    /// Reads the numbers once, as distances from the mean of the first of them. That is one thirty-second of a stretch, so it
-    /// lies within six standard deviations of the stretch's mean, and no more than five bits are lost by it.
+    /// Reads the numbers once, as distances from the mean of the first of them; and once more, from the mean of all, where
+    /// the first are unlike the others.
     #[inline(always)]
     fn of_stretch(&self, examples: Range<usize>, pixels: Range<usize>) -> Spread {
-        let plane = |example: usize| self.maps.part_of_plane(self.x, example, self.channel, &pixels);
-        let some = &plane(examples.start)[..pixels.len().min(CENTRE)];
-        let centre = E::from_f64(sum_of_terms::<_, LANES>(some, |x| x).to_f64() / some.len() as f64);
+        let plane = self.maps.part_of_plane(self.x, examples.start, self.channel, &pixels);
+        let some = &plane[..pixels.len().min(CENTRE)];
+        let mut centre = E::from_f64(sum_of_terms::<_, LANES>(some, |x| x).to_f64() / some.len() as f64);
+        let mut is_last = false;
+        loop {
+            let spread = self.around(centre, examples.clone(), &pixels);
+            let distance = spread.mean - centre.to_f64();
+            if is_last || distance * distance * spread.count <= FAR * spread.squares || distance.is_nan() {
+                return spread;
+            }
+            (centre, is_last) = (E::from_f64(spread.mean), true);
+        }
+    }
+
+    /// By the distances from `centre`.
+    #[inline(always)]
+    fn around(&self, centre: E, examples: Range<usize>, pixels: &Range<usize>) -> Spread {
         let count = (examples.len() * pixels.len()) as f64;
         let (mut lanes, mut squares) = ([E::default(); LANES], [E::default(); LANES]);
         let (mut left, mut squares_left) = (E::default(), E::default());
         for example in examples {
-            let (chunks, rest) = plane(example).as_chunks::<LANES>();
+            let plane = self.maps.part_of_plane(self.x, example, self.channel, pixels);
+            let (chunks, rest) = plane.as_chunks::<LANES>();
             for chunk in chunks {
                 for lane in 0..LANES {
                     let distance = chunk[lane] - centre;
@@ -182,7 +201,8 @@ impl<E: Real> Moments<'_, E> {
         }
         let beyond = (sum_of(lanes) + left).to_f64() / count;
         let squares = (sum_of(squares) + squares_left).to_f64() - beyond * beyond * count;
-        Spread { count, mean: centre.to_f64() + beyond, squares: squares.max(0.0) }
+        // What is not a number stays that: it is not below zero.
+        Spread { count, mean: centre.to_f64() + beyond, squares: if squares < 0.0 { 0.0 } else { squares } }
     }
 }
 

@@ -122,7 +122,7 @@ struct Moments<'a, E> {
 impl<E: Real> OfChannels for Moments<'_, E> {
     type Of = Spread;
 
-    /// Stretch by stretch, as [`super::maps::Moments`] does.
+    /// Stretch by stretch, by the distances from the stretch's own mean.
     #[inline(always)]
     fn add<const N: usize>(&self, first: usize, spreads: &mut [Spread; N]) {
         let Self { x, channels } = *self;

@@ -235,7 +235,7 @@ mod tests {
     fn products_of_all_sizes_strides_and_alignments_are_exact() {
         for rows in (0..20).chain([33]) {
             for inner in [0, 1, 2, 3, 7, 16, 33] {
-                for (cols, gap, shift) in [(16, 0, 0), (32, 3, 1), (48, 16, 5)] {
+                for (cols, gap, shift) in [(16, 0, 0), (32, 3, 1), (48, 16, 5), (64, 1, 3), (144, 0, 2)] {
                     for is_transposed in [false, true] {
                         let sizes = Sizes { rows, inner, cols };
                         let (row_stride, inner_stride) = if is_transposed { (1, rows + gap) } else { (inner + gap, 1) };

@@ -133,7 +133,7 @@ impl<'a> Slices<'a> {
         }
     }
 
-    /// Cuts every slice into pieces of equal length, at most [`CHUNK`] elements.
+    /// Cuts every slice into pieces of [`chunk_length`].
     fn chunks(self) -> Vec<Slices<'a>> {
         let length = chunk_length(self.theta.len());
         let mut rest = self;
